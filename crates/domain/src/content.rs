@@ -1,0 +1,293 @@
+//! What messages are made of: text, images and files.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::ids::FileId;
+use crate::problems::{Code, Problem};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    User,
+    Assistant,
+}
+
+impl Role {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Assistant => "assistant",
+        }
+    }
+}
+
+/// One piece of a message, in the native form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Part {
+    Text { text: String },
+    Image(Source),
+    File(Source),
+}
+
+/// Where an image or a file comes from; exactly one of url, id or inline data is set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Source {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_id: Option<FileId>,
+    /// `https:` address of an image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_url: Option<String>,
+    /// `https:` address of a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_url: Option<String>,
+    /// Inline bytes as a `data:` URL or bare base64. Moved to file storage before a run is stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_data: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filename: Option<String>,
+}
+
+/// A message's content: plain text, or parts. Text alone stays text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Content {
+    Text(String),
+    Parts(Vec<Part>),
+}
+
+impl Content {
+    /// Returns all text of the content, joined.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Parts(parts) => parts
+                .iter()
+                .filter_map(|part| match part {
+                    Part::Text { text } => Some(text.as_str()),
+                    _ => None,
+                })
+                .collect(),
+        }
+    }
+}
+
+/// A message as a caller gives it and as the run record shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    pub role: Role,
+    pub content: Content,
+}
+
+/// How much a run's input may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct InputLimits {
+    pub messages: usize,
+    pub parts: usize,
+}
+
+/// Reads the `input` of a run: an array of messages, or a bare text as one user message.
+pub fn parse_input(value: Option<&Value>, limits: InputLimits) -> Result<Vec<Message>, Problem> {
+    let messages = match value {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::String(text)) => {
+            return Ok(vec![Message { role: Role::User, content: Content::Text(text.clone()) }]);
+        }
+        Some(Value::Array(messages)) => messages,
+        Some(_) => return Err(Problem::invalid_input("input", "`input` must be an array of messages.")),
+    };
+    if messages.len() > limits.messages {
+        let message = format!("`input` may hold at most {} messages.", limits.messages);
+        return Err(Problem::invalid_input("input", message));
+    }
+    messages.iter().enumerate().map(|(index, message)| parse_message(message, index, limits)).collect()
+}
+
+fn parse_message(value: &Value, index: usize, limits: InputLimits) -> Result<Message, Problem> {
+    let at = |field: &str| format!("input[{index}]{field}");
+    let Value::Object(message) = value else {
+        return Err(Problem::invalid_input(at(""), "A message must be an object with `role` and `content`."));
+    };
+    let role = match message.get("role").and_then(Value::as_str) {
+        Some("user") => Role::User,
+        Some("assistant") => Role::Assistant,
+        Some("system" | "developer") => {
+            return Err(Problem::invalid_input(
+                at(".role"),
+                "System messages are not taken here: put them into the smith's or the agent's `instructions`.",
+            ));
+        }
+        _ => return Err(Problem::invalid_input(at(".role"), "`role` must be `user` or `assistant`.")),
+    };
+    let content = match message.get("content") {
+        Some(Value::String(text)) => Content::Text(text.clone()),
+        Some(Value::Array(parts)) => {
+            if parts.is_empty() || parts.len() > limits.parts {
+                let message = format!("`content` must hold 1 to {} parts.", limits.parts);
+                return Err(Problem::invalid_input(at(".content"), message));
+            }
+            let parts: Vec<Part> = parts
+                .iter()
+                .enumerate()
+                .map(|(part, value)| parse_part(value, &at(&format!(".content[{part}]"))))
+                .collect::<Result<_, _>>()?;
+            if role == Role::Assistant && parts.iter().any(|part| !matches!(part, Part::Text { .. })) {
+                return Err(Problem::invalid_input(at(".content"), "An assistant message may hold text only."));
+            }
+            simplify(parts)
+        }
+        _ => return Err(Problem::invalid_input(at(".content"), "`content` must be a text or an array of parts.")),
+    };
+    Ok(Message { role, content })
+}
+
+/// Text alone is kept as a string, however it was given.
+fn simplify(parts: Vec<Part>) -> Content {
+    if parts.iter().all(|part| matches!(part, Part::Text { .. })) {
+        return Content::Text(Content::Parts(parts).text());
+    }
+    Content::Parts(parts)
+}
+
+fn parse_part(value: &Value, at: &str) -> Result<Part, Problem> {
+    let Value::Object(part) = value else {
+        return Err(Problem::invalid_input(at, "A part must be an object with a `type`."));
+    };
+    match part.get("type").and_then(Value::as_str) {
+        Some("text" | "input_text" | "output_text") => match part.get("text") {
+            Some(Value::String(text)) => Ok(Part::Text { text: text.clone() }),
+            _ => Err(Problem::invalid_input(format!("{at}.text"), "`text` must be a text.")),
+        },
+        Some("image" | "image_url" | "input_image") => parse_image(part, at),
+        Some("file" | "input_file") => parse_file(part, at),
+        _ => Err(Problem::invalid_input(format!("{at}.type"), "`type` must be `text`, `image` or `file`.")),
+    }
+}
+
+fn parse_image(part: &Map<String, Value>, at: &str) -> Result<Part, Problem> {
+    if let Some(file_id) = file_id(part, at)? {
+        return Ok(Part::Image(Source { file_id: Some(file_id), ..Source::default() }));
+    }
+    // The OpenAI chat form nests the address once more: `{"image_url": {"url": "…"}}`.
+    let url = match part.get("image_url") {
+        Some(Value::String(url)) => url.as_str(),
+        Some(Value::Object(nested)) => nested.get("url").and_then(Value::as_str).unwrap_or_default(),
+        _ => "",
+    };
+    let at = format!("{at}.image_url");
+    if url.starts_with("data:") {
+        return Ok(Part::Image(Source { file_data: Some(url.to_owned()), ..Source::default() }));
+    }
+    Ok(Part::Image(Source { image_url: Some(https(url, &at)?), ..Source::default() }))
+}
+
+fn parse_file(part: &Map<String, Value>, at: &str) -> Result<Part, Problem> {
+    // The OpenAI chat form nests the fields once more: `{"file": {"file_data": "…"}}`.
+    let part = part.get("file").and_then(Value::as_object).unwrap_or(part);
+    let filename = match part.get("filename") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(name)) => Some(name.clone()),
+        Some(_) => return Err(Problem::invalid_input(format!("{at}.filename"), "`filename` must be a text.")),
+    };
+    if let Some(file_id) = file_id(part, at)? {
+        return Ok(Part::File(Source { file_id: Some(file_id), filename, ..Source::default() }));
+    }
+    if let Some(Value::String(data)) = part.get("file_data") {
+        if filename.is_none() {
+            return Err(Problem::invalid_input(format!("{at}.filename"), "`file_data` needs a `filename`."));
+        }
+        return Ok(Part::File(Source { file_data: Some(data.clone()), filename, ..Source::default() }));
+    }
+    let url = part.get("file_url").and_then(Value::as_str).unwrap_or_default();
+    let url = https(url, &format!("{at}.file_url"))?;
+    Ok(Part::File(Source { file_url: Some(url), filename, ..Source::default() }))
+}
+
+fn file_id(part: &Map<String, Value>, at: &str) -> Result<Option<FileId>, Problem> {
+    match part.get("file_id") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(id)) => id
+            .parse()
+            .map(Some)
+            .map_err(|_| Problem::invalid_input(format!("{at}.file_id"), "`file_id` is not the id of a file.")),
+        Some(_) => Err(Problem::invalid_input(format!("{at}.file_id"), "`file_id` must be a text.")),
+    }
+}
+
+fn https(url: &str, at: &str) -> Result<String, Problem> {
+    if url.starts_with("https://") && url.len() > "https://".len() {
+        return Ok(url.to_owned());
+    }
+    Err(Problem::new(
+        Code::InvalidInput,
+        "An address must start with `https://`; give inline bytes as a `data:` URL or `file_data`.",
+    )
+    .at(at))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    const LIMITS: InputLimits = InputLimits { messages: 3, parts: 2 };
+
+    fn param(input: Value) -> Option<String> {
+        parse_input(Some(&input), LIMITS).unwrap_err().param
+    }
+
+    #[test]
+    fn a_text_only_message_is_kept_as_a_string_however_it_was_given() {
+        let input = json!([{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "input_text", "text": "b"}]}]);
+        let messages = parse_input(Some(&input), LIMITS).unwrap();
+        assert_eq!(messages[0].content, Content::Text("ab".into()));
+    }
+
+    #[test]
+    fn the_openai_forms_map_onto_the_native_parts() {
+        let input = json!([{"role": "user", "content": [
+            {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+            {"type": "input_file", "file_data": "AAAA", "filename": "a.pdf"},
+        ]}]);
+        let messages = parse_input(Some(&input), LIMITS).unwrap();
+        assert_eq!(
+            serde_json::to_value(&messages[0]).unwrap(),
+            json!({"role": "user", "content": [
+                {"type": "image", "image_url": "https://example.com/a.png"},
+                {"type": "file", "file_data": "AAAA", "filename": "a.pdf"},
+            ]})
+        );
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_by_its_path() {
+        assert_eq!(param(json!(7)).as_deref(), Some("input"));
+        assert_eq!(param(json!([7])).as_deref(), Some("input[0]"));
+        assert_eq!(param(json!([{"role": "system", "content": ""}])).as_deref(), Some("input[0].role"));
+        assert_eq!(param(json!([{"role": "user", "content": 1}])).as_deref(), Some("input[0].content"));
+        let part = json!([{"role": "user", "content": [{"type": "image", "image_url": "http://x"}]}]);
+        assert_eq!(param(part).as_deref(), Some("input[0].content[0].image_url"));
+    }
+
+    #[test]
+    fn the_number_of_messages_and_parts_is_bounded() {
+        let message = json!({"role": "user", "content": "a"});
+        assert_eq!(param(json!([message, message, message, message])).as_deref(), Some("input"));
+        let part = json!({"type": "text", "text": "a"});
+        let input = json!([{"role": "user", "content": [part, part, part]}]);
+        assert_eq!(param(input).as_deref(), Some("input[0].content"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_parsed_message_survives_its_stored_form(text: String, assistant: bool) {
+            let role = if assistant { Role::Assistant } else { Role::User };
+            let message = Message { role, content: Content::Text(text) };
+            let stored = serde_json::to_string(&message).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Message>(&stored).unwrap(), message);
+        }
+    }
+}
