@@ -1,0 +1,11 @@
+//! Model providers: our request in their wire, their stream in our events.
+//!
+//! Each provider is a module of two pure functions, a request encoder and a stream decoder. Around them one driver opens
+//! the connection, bounds every wait, retries before the first byte was passed on, and maps failures to messages that
+//! never contain a key.
+
+pub mod call;
+
+pub use call::{
+    Attachment, Credentials, Effort, Event, Failure, FailureKind, Origin, Request, Tool, ToolChoice, Turn,
+};
