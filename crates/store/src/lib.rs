@@ -1,0 +1,130 @@
+//! The store: the only room with SQL, and the only way to data.
+//!
+//! Data is reached through a handle that already carries the tenant: `store.project(id)` for a project's data,
+//! `store.organization(id)` for what an organization key administers, `store.server()` for what belongs to no tenant
+//! (tokens by their id, signing keys, nodes, runs to recover). No query takes a bare id of a tenant's entity.
+
+mod codec;
+pub mod db;
+pub mod runs;
+
+use std::sync::Arc;
+
+use domain::ids::{OrganizationId, ProjectId, SmithId};
+use domain::{Code, Problem};
+use moka::sync::Cache;
+use vault::{DataKey, Ids, MasterKey, SealError};
+
+pub use codec::SmithSeal;
+pub use db::{Batch, Db, DbError, DbOptions, Dialect, Location};
+
+/// How many unwrapped data keys are kept at hand; each is 32 bytes and the time of one decryption.
+const DATA_KEYS: u64 = 50_000;
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Db(#[from] DbError),
+    #[error("sealed data cannot be opened: {0}")]
+    Sealed(#[from] SealError),
+    #[error("stored JSON cannot be read")]
+    Json(#[from] serde_json::Error),
+}
+
+impl Error {
+    /// Tells whether a row with the same key was there already.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Db(DbError::Conflict))
+    }
+
+    /// Tells whether this guard of a batch did not hold.
+    pub fn is_guard(&self, label: &str) -> bool {
+        matches!(self, Self::Db(DbError::Guard(guard)) if *guard == label)
+    }
+}
+
+/// What a caller is told when the store fails where no failure was expected.
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Db(DbError::Unavailable(_)) => {
+                tracing::error!(error = %error, "The database is not available.");
+                Self::new(Code::StorageUnavailable, "The database is not available right now. Nothing was done; retry shortly.")
+            }
+            error => {
+                tracing::error!(error = %error, "The store failed.");
+                Self::internal()
+            }
+        }
+    }
+}
+
+/// The store of one server. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    db: Db,
+    master: MasterKey,
+    ids: Ids,
+    data_keys: Cache<SmithId, Arc<DataKey>>,
+}
+
+/// The data of one project.
+#[derive(Clone)]
+pub struct ProjectStore {
+    store: Store,
+    project: ProjectId,
+}
+
+/// What an organization administers.
+#[derive(Clone)]
+pub struct OrganizationStore {
+    store: Store,
+    organization: OrganizationId,
+}
+
+/// What belongs to no tenant.
+#[derive(Clone)]
+pub struct ServerStore {
+    store: Store,
+}
+
+impl Store {
+    /// Opens the database, brings its schema up to date, and checks that `master` is the key its content was sealed with.
+    pub async fn open(options: &DbOptions, master: MasterKey, ids: Ids) -> Result<Self, Error> {
+        let db = Db::open(options).await?;
+        let data_keys = Cache::new(DATA_KEYS);
+        Ok(Self { inner: Arc::new(Inner { db, master, ids, data_keys }) })
+    }
+
+    pub fn project(&self, project: ProjectId) -> ProjectStore {
+        ProjectStore { store: self.clone(), project }
+    }
+
+    pub fn organization(&self, organization: OrganizationId) -> OrganizationStore {
+        OrganizationStore { store: self.clone(), organization }
+    }
+
+    pub fn server(&self) -> ServerStore {
+        ServerStore { store: self.clone() }
+    }
+
+    pub fn ids(&self) -> &Ids {
+        &self.inner.ids
+    }
+
+    /// The database itself, for readiness checks and announcements.
+    pub fn db(&self) -> &Db {
+        &self.inner.db
+    }
+}
+
+impl ProjectStore {
+    pub fn id(&self) -> ProjectId {
+        self.project
+    }
+}

@@ -277,10 +277,10 @@ impl Run {
             }
             // Calls are repeated without a word to the client: no frame of theirs was cut.
             (Phase::Calling(_), Input::Resumed) => Vec::new(),
-            (Phase::Queued | Phase::Thinking | Phase::Calling(_), Input::Cancelled { reason }) => {
+            (Phase::Thinking | Phase::Calling(_), Input::Cancelled { reason }) => {
                 self.end(Ending::Cancelled { reason })
             }
-            (Phase::Queued | Phase::Thinking | Phase::Calling(_), Input::Abandoned { message }) => {
+            (Phase::Thinking | Phase::Calling(_), Input::Abandoned { message }) => {
                 self.end(Ending::Failed { code: Code::ResumeFailed, message })
             }
             _ => return Err(refusal),

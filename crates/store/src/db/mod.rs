@@ -1,0 +1,164 @@
+//! The database, whichever of the two it is: reads, and guarded batches of writes.
+//!
+//! One SQL text serves both engines. Placeholders are `$1`, types are TEXT, BIGINT, DOUBLE and BLOB, ids are 16 bytes, times
+//! are microseconds, JSON is text. What the engines cannot share are two named holes, `Dialect::skip_locked` and
+//! notifications.
+
+mod batch;
+mod migrate;
+mod postgres;
+mod sqlite;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+
+pub use batch::{Batch, Outcome, Statement};
+pub(crate) use value::params;
+pub use value::{FromValue, Row, Value};
+
+/// Why the database did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// A statement of a batch did not change exactly one row. Nothing of the batch was kept.
+    #[error("the guard `{0}` did not hold")]
+    Guard(&'static str),
+    /// A row with the same key is there already. Nothing of the batch was kept.
+    #[error("a unique key was violated")]
+    Conflict,
+    /// The database cannot be reached, is full or is overloaded; nothing of the batch was kept as far as we know.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+    /// A stored value is not what the program wrote.
+    #[error("a stored value is not as expected: {0}")]
+    Corrupt(&'static str),
+    /// The statement itself is wrong.
+    #[error("the database refused a statement: {0}")]
+    Statement(String),
+}
+
+/// Where the database is.
+#[derive(Clone, Debug)]
+pub enum Location {
+    /// The file of an embedded database.
+    Sqlite(PathBuf),
+    /// A connection string (`postgres://…`).
+    Postgres(String),
+}
+
+/// How the database is used.
+#[derive(Clone, Debug)]
+pub struct DbOptions {
+    pub location: Location,
+    /// Connections: read-only ones beside the writer for SQLite, all of them for PostgreSQL.
+    pub connections: usize,
+    /// How long a caller waits for a connection or a place in the writer's queue.
+    pub wait: Duration,
+    /// Batches that may wait for the SQLite writer.
+    pub queue: usize,
+}
+
+/// The parts of SQL that differ between the engines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+impl Dialect {
+    /// Returns the clause with which rivals claim different rows: they must not wait for each other's locks.
+    pub(crate) const fn skip_locked(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " for update skip locked",
+        }
+    }
+}
+
+/// A handle on the database. Cheap to clone.
+#[derive(Clone)]
+pub struct Db(Engine);
+
+#[derive(Clone)]
+enum Engine {
+    Sqlite(sqlite::Sqlite),
+    Postgres(postgres::Postgres),
+}
+
+impl Db {
+    /// Opens the database and brings its schema up to date.
+    pub async fn open(options: &DbOptions) -> Result<Self, DbError> {
+        let db = match &options.location {
+            Location::Sqlite(path) => Self(Engine::Sqlite(sqlite::Sqlite::open(path, options).await?)),
+            Location::Postgres(url) => Self(Engine::Postgres(postgres::Postgres::open(url, options).await?)),
+        };
+        migrate::run(&db).await?;
+        Ok(db)
+    }
+
+    pub fn dialect(&self) -> Dialect {
+        match &self.0 {
+            Engine::Sqlite(_) => Dialect::Sqlite,
+            Engine::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// Reads rows.
+    pub async fn read(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, DbError> {
+        metrics::counter!("ingram_database_statements_total", "kind" => "read").increment(1);
+        match &self.0 {
+            Engine::Sqlite(sqlite) => sqlite.read(sql, params).await,
+            Engine::Postgres(postgres) => postgres.read(sql, params).await,
+        }
+    }
+
+    /// Reads the first row, if there is one.
+    pub async fn read_one(&self, sql: &str, params: Vec<Value>) -> Result<Option<Row>, DbError> {
+        Ok(self.read(sql, params).await?.into_iter().next())
+    }
+
+    /// Writes a batch: all of it, on disk, or nothing.
+    pub async fn commit(&self, batch: Batch) -> Result<Outcome, DbError> {
+        metrics::counter!("ingram_database_statements_total", "kind" => "write").increment(batch.len() as u64);
+        metrics::counter!("ingram_database_commits_total").increment(1);
+        match &self.0 {
+            Engine::Sqlite(sqlite) => sqlite.commit(batch).await,
+            Engine::Postgres(postgres) => postgres.commit(batch).await,
+        }
+    }
+
+    /// Answers whether the database can be reached now.
+    pub async fn ping(&self) -> Result<(), DbError> {
+        self.read("select 1", Vec::new()).await.map(|_| ())
+    }
+
+    /// Listens to what batches of other processes announced. None where no other process can write.
+    ///
+    /// An empty text says that announcements may have been missed.
+    pub fn announcements(&self) -> Option<broadcast::Receiver<String>> {
+        match &self.0 {
+            Engine::Sqlite(_) => None,
+            Engine::Postgres(postgres) => Some(postgres.announcements()),
+        }
+    }
+
+    /// Runs a script of several statements, for migrations.
+    pub(crate) async fn script(&self, sql: &str) -> Result<(), DbError> {
+        match &self.0 {
+            Engine::Sqlite(sqlite) => sqlite.script(sql.to_owned()).await,
+            Engine::Postgres(postgres) => postgres.script(sql).await,
+        }
+    }
+
+    /// Closes connections and waits for the writer to finish what it has.
+    pub async fn close(&self) {
+        match &self.0 {
+            Engine::Sqlite(sqlite) => sqlite.close().await,
+            Engine::Postgres(postgres) => postgres.close(),
+        }
+    }
+}

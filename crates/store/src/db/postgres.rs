@@ -1,0 +1,343 @@
+//! PostgreSQL: a pool of connections, each batch in one round trip, announcements through LISTEN/NOTIFY.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
+use futures::TryStreamExt as _;
+use tokio::sync::broadcast;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type};
+use tokio_postgres::{AsyncMessage, Config, NoTls};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::batch::Statement;
+use super::{Batch, DbError, DbOptions, Outcome, Row, Value};
+
+/// The channel on which all processes of a deployment announce what they wrote.
+const CHANNEL: &str = "ingram";
+/// The code with which `ingram_guard` makes a batch fail.
+const GUARD: &str = "IG001";
+/// How many announcements a slow listener may lag behind before it has to look for itself.
+const ANNOUNCEMENTS: usize = 4096;
+/// How often a batch is sent again that PostgreSQL gave up to resolve a deadlock.
+const DEADLOCK_RETRIES: usize = 3;
+
+#[derive(Clone)]
+pub(super) struct Postgres {
+    pool: Pool,
+    announcements: broadcast::Sender<String>,
+    _listener: std::sync::Arc<AbortOnDropHandle<()>>,
+}
+
+impl Postgres {
+    pub(super) async fn open(url: &str, options: &DbOptions) -> Result<Self, DbError> {
+        // The text of the error could repeat the password.
+        let mut config: Config = url
+            .parse()
+            .map_err(|_| DbError::Unavailable("the database URL is malformed; write postgres://user:password@host/name".to_owned()))?;
+        if config.get_application_name().is_none() {
+            config.application_name("ingram");
+        }
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(options.wait);
+        }
+        let manager = Manager::from_config(
+            config.clone(),
+            NoTls,
+            ManagerConfig { recycling_method: RecyclingMethod::Fast },
+        );
+        let timeouts =
+            Timeouts { wait: Some(options.wait), create: Some(options.wait), recycle: Some(options.wait) };
+        let pool = Pool::builder(manager)
+            .max_size(options.connections.max(1))
+            .timeouts(timeouts)
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|error| DbError::Unavailable(error.to_string()))?;
+        let (announcements, _) = broadcast::channel(ANNOUNCEMENTS);
+        #[expect(clippy::disallowed_methods, reason = "the handle below ends the task with the last database handle")]
+        let listener = tokio::spawn(listen(config, announcements.clone()));
+        let postgres =
+            Self { pool, announcements, _listener: std::sync::Arc::new(AbortOnDropHandle::new(listener)) };
+        drop(postgres.connection().await?);
+        Ok(postgres)
+    }
+
+    async fn connection(&self) -> Result<Object, DbError> {
+        self.pool.get().await.map_err(|error| DbError::Unavailable(error.to_string()))
+    }
+
+    pub(super) fn announcements(&self) -> broadcast::Receiver<String> {
+        self.announcements.subscribe()
+    }
+
+    pub(super) async fn read(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, DbError> {
+        let connection = self.connection().await?;
+        run(&connection, sql, &params).await
+    }
+
+    pub(super) async fn script(&self, sql: &str) -> Result<(), DbError> {
+        self.connection().await?.batch_execute(sql).await.map_err(|error| translate(&error))
+    }
+
+    pub(super) async fn commit(&self, batch: Batch) -> Result<Outcome, DbError> {
+        let mut statements = batch.statements;
+        for text in batch.announcements {
+            statements.push(Statement {
+                sql: "select pg_notify($1, $2)".into(),
+                params: vec![Value::Text(CHANNEL.to_owned()), Value::Text(text)],
+                guard: None,
+            });
+        }
+        let mut tries = 0;
+        loop {
+            let connection = self.connection().await?;
+            match send(&connection, &statements).await {
+                Err(Failed::Deadlock) if tries < DEADLOCK_RETRIES => tries += 1,
+                Err(Failed::Deadlock) => return Err(DbError::Unavailable("deadlocks do not end".to_owned())),
+                Err(Failed::Guard(label)) => return Err(DbError::Guard(guard_named(&statements, &label))),
+                Err(Failed::Other(error)) => return Err(error),
+                Ok(results) => return Ok(Outcome { results }),
+            }
+        }
+    }
+
+    pub(super) fn close(&self) {
+        self.pool.close();
+    }
+}
+
+enum Failed {
+    Deadlock,
+    Guard(String),
+    Other(DbError),
+}
+
+/// Finds the label again that the server handed back as text.
+fn guard_named(statements: &[Statement], label: &str) -> &'static str {
+    statements.iter().filter_map(|statement| statement.guard).find(|guard| *guard == label).unwrap_or_default()
+}
+
+impl From<tokio_postgres::Error> for Failed {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.code() {
+            Some(&(SqlState::T_R_DEADLOCK_DETECTED | SqlState::T_R_SERIALIZATION_FAILURE)) => Self::Deadlock,
+            Some(code) if code.code() == GUARD => {
+                Self::Guard(error.as_db_error().map(|error| error.message().to_owned()).unwrap_or_default())
+            }
+            _ => Self::Other(translate(&error)),
+        }
+    }
+}
+
+/// Sends a batch as one pipeline: begin, the statements, commit. After a failure the server skips the rest and the commit
+/// becomes a rollback, so nobody has to wait for an answer in between.
+async fn send(connection: &Object, statements: &[Statement]) -> Result<Vec<Vec<Row>>, Failed> {
+    let mut prepared = Vec::with_capacity(statements.len());
+    for statement in statements {
+        let sql = match statement.guard {
+            None => statement.sql.clone(),
+            Some(label) => format!(
+                "with guarded as ({} returning 1) select ingram_guard((select count(*) from guarded), '{label}')",
+                statement.sql
+            )
+            .into(),
+        };
+        prepared.push(connection.prepare_cached(&sql).await?);
+    }
+    if let ([statement], [only]) = (statements, prepared.as_slice()) {
+        return Ok(vec![collect(connection, only, &statement.params).await?]);
+    }
+    type Step<'a> = Pin<Box<dyn Future<Output = Result<Vec<Row>, tokio_postgres::Error>> + Send + 'a>>;
+    let mut steps: Vec<Step<'_>> = Vec::with_capacity(statements.len().saturating_add(2));
+    steps.push(Box::pin(async { connection.batch_execute("begin").await.map(|()| Vec::new()) }));
+    for (statement, prepared) in statements.iter().zip(&prepared) {
+        steps.push(Box::pin(collect(connection, prepared, &statement.params)));
+    }
+    steps.push(Box::pin(async { connection.batch_execute("commit").await.map(|()| Vec::new()) }));
+    let mut answers = in_order(steps).await.into_iter();
+    let begun = answers.next();
+    let committed = answers.next_back();
+    let results = answers.collect::<Result<Vec<_>, _>>()?;
+    for edge in [begun, committed].into_iter().flatten() {
+        edge?;
+    }
+    Ok(results)
+}
+
+/// Drives all futures at once, first polling them in their order: each sends its request when it is polled first.
+async fn in_order<F: Future + Unpin>(futures: Vec<F>) -> Vec<F::Output> {
+    let mut futures: Vec<Option<F>> = futures.into_iter().map(Some).collect();
+    let mut outputs: Vec<Option<F::Output>> = futures.iter().map(|_| None).collect();
+    poll_fn(move |context| {
+        let mut pending = false;
+        for (slot, output) in futures.iter_mut().zip(&mut outputs) {
+            let Some(future) = slot else { continue };
+            match Pin::new(future).poll(context) {
+                Poll::Ready(value) => {
+                    *output = Some(value);
+                    *slot = None;
+                }
+                Poll::Pending => pending = true,
+            }
+        }
+        if pending { Poll::Pending } else { Poll::Ready(outputs.iter_mut().filter_map(Option::take).collect()) }
+    })
+    .await
+}
+
+async fn run(connection: &Object, sql: &str, params: &[Value]) -> Result<Vec<Row>, DbError> {
+    let prepared = connection.prepare_cached(sql).await.map_err(|error| translate(&error))?;
+    collect(connection, &prepared, params).await.map_err(|error| translate(&error))
+}
+
+async fn collect(
+    connection: &Object,
+    statement: &tokio_postgres::Statement,
+    params: &[Value],
+) -> Result<Vec<Row>, tokio_postgres::Error> {
+    let params = params.iter().map(|value| value as &(dyn ToSql + Sync));
+    let stream = connection.query_raw(statement, params).await?;
+    let mut stream = std::pin::pin!(stream);
+    let mut rows = Vec::new();
+    while let Some(row) = stream.try_next().await? {
+        let values = (0..row.len()).map(|column| row.try_get::<_, Value>(column)).collect::<Result<_, _>>()?;
+        rows.push(Row(values));
+    }
+    Ok(rows)
+}
+
+type Unfit = Box<dyn std::error::Error + Sync + Send>;
+
+impl ToSql for Value {
+    /// Encodes by the type that the server inferred for the placeholder.
+    fn to_sql(&self, wanted: &Type, out: &mut BytesMut) -> Result<IsNull, Unfit> {
+        match self {
+            Self::Null => Ok(IsNull::Yes),
+            Self::Int(value) => match *wanted {
+                Type::INT4 => i32::try_from(*value)?.to_sql(wanted, out),
+                Type::INT2 => i16::try_from(*value)?.to_sql(wanted, out),
+                #[expect(clippy::cast_precision_loss, reason = "a count compared with a fraction")]
+                Type::FLOAT8 => (*value as f64).to_sql(wanted, out),
+                _ => value.to_sql(wanted, out),
+            },
+            Self::Real(value) => value.to_sql(wanted, out),
+            Self::Text(value) => value.to_sql(wanted, out),
+            Self::Blob(value) => value.to_sql(wanted, out),
+        }
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    tokio_postgres::types::to_sql_checked!();
+}
+
+impl<'a> FromSql<'a> for Value {
+    fn from_sql(kind: &Type, raw: &'a [u8]) -> Result<Self, Unfit> {
+        Ok(match *kind {
+            Type::INT8 => Self::Int(i64::from_sql(kind, raw)?),
+            Type::INT4 => Self::Int(i32::from_sql(kind, raw)?.into()),
+            Type::INT2 => Self::Int(i16::from_sql(kind, raw)?.into()),
+            Type::BOOL => Self::Int(bool::from_sql(kind, raw)?.into()),
+            Type::FLOAT8 => Self::Real(f64::from_sql(kind, raw)?),
+            Type::BYTEA => Self::Blob(Vec::from_sql(kind, raw)?),
+            // What a function without a result returns.
+            Type::VOID => Self::Null,
+            _ => Self::Text(String::from_sql(kind, raw)?),
+        })
+    }
+
+    fn from_sql_null(_: &Type) -> Result<Self, Unfit> {
+        Ok(Self::Null)
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        matches!(
+            *kind,
+            Type::INT8
+                | Type::INT4
+                | Type::INT2
+                | Type::BOOL
+                | Type::FLOAT8
+                | Type::BYTEA
+                | Type::VOID
+                | Type::TEXT
+                | Type::VARCHAR
+                | Type::NAME
+                | Type::BPCHAR
+        )
+    }
+}
+
+fn translate(error: &tokio_postgres::Error) -> DbError {
+    let Some(database) = error.as_db_error() else {
+        if error.is_closed() || std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>()) {
+            return DbError::Unavailable(error.to_string());
+        }
+        return DbError::Statement(error.to_string());
+    };
+    let code = database.code().code();
+    match code {
+        "23505" => DbError::Conflict,
+        _ if ["08", "53", "57", "58", "40", "25"].iter().any(|class| code.starts_with(class)) => {
+            DbError::Unavailable(format!("{code} {}", database.message()))
+        }
+        _ => DbError::Statement(format!("{code} {}", database.message())),
+    }
+}
+
+/// Listens for announcements for as long as the process lives, and connects again when the connection is lost.
+async fn listen(config: Config, announcements: broadcast::Sender<String>) {
+    const FIRST_PAUSE: Duration = Duration::from_millis(100);
+    const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+    let mut pause = FIRST_PAUSE;
+    loop {
+        if let Ok((client, mut connection)) = config.connect(NoTls).await {
+            let listening = async {
+                let listen = format!("listen {CHANNEL}");
+                let mut listen = std::pin::pin!(client.batch_execute(&listen));
+                let mut listens = false;
+                poll_fn(|context| {
+                    if !listens && let Poll::Ready(done) = listen.as_mut().poll(context) {
+                        if done.is_err() {
+                            return Poll::Ready(());
+                        }
+                        listens = true;
+                        // Whatever was announced while nobody listened was missed.
+                        let _ = announcements.send(String::new());
+                    }
+                    loop {
+                        match connection.poll_message(context) {
+                            Poll::Ready(Some(Ok(AsyncMessage::Notification(notification)))) => {
+                                let _ = announcements.send(notification.payload().to_owned());
+                            }
+                            Poll::Ready(Some(Ok(_))) => {}
+                            Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+                            Poll::Pending => break,
+                        }
+                    }
+                    if !listens && let Poll::Ready(done) = listen.as_mut().poll(context) {
+                        if done.is_err() {
+                            return Poll::Ready(());
+                        }
+                        listens = true;
+                        let _ = announcements.send(String::new());
+                    }
+                    Poll::Pending
+                })
+                .await;
+            };
+            listening.await;
+            pause = FIRST_PAUSE;
+            tracing::warn!("The database connection that listens for other replicas was lost; it is opened again.");
+        }
+        tokio::time::sleep(pause).await;
+        pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+    }
+}

@@ -1,0 +1,289 @@
+//! SQLite: one writer thread that commits in groups, and a few read-only connections.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::batch::Statement;
+use super::{Batch, DbError, DbOptions, Outcome, Row, Value};
+
+/// How many batches share one commit at most; beyond that the first would wait for too long.
+const GROUP: usize = 256;
+/// How many prepared statements a connection keeps.
+const STATEMENTS: usize = 128;
+
+type Reply = oneshot::Sender<Result<Outcome, DbError>>;
+
+enum Job {
+    Batch(Batch, Reply),
+    Script(String, Reply),
+    Close(oneshot::Sender<()>),
+}
+
+#[derive(Clone)]
+pub(super) struct Sqlite {
+    writer: mpsc::Sender<Job>,
+    readers: Arc<Readers>,
+    wait: Duration,
+}
+
+struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+    places: Semaphore,
+}
+
+impl Sqlite {
+    pub(super) async fn open(path: &Path, options: &DbOptions) -> Result<Self, DbError> {
+        let (writer, jobs) = mpsc::channel(options.queue.max(1));
+        let path = path.to_owned();
+        let writer_path = path.clone();
+        let (opened, ready) = oneshot::channel();
+        std::thread::Builder::new()
+            .name("sqlite-writer".to_owned())
+            .spawn(move || match open_writer(&writer_path) {
+                Ok(connection) => {
+                    let _ = opened.send(Ok(()));
+                    write_loop(connection, jobs);
+                }
+                Err(error) => {
+                    let _ = opened.send(Err(error));
+                }
+            })
+            .map_err(|error| DbError::Unavailable(format!("the writer thread cannot be started: {error}")))?;
+        ready.await.map_err(|_| DbError::Unavailable("the writer thread ended".to_owned()))??;
+        let readers =
+            Readers { path, idle: Mutex::new(Vec::new()), places: Semaphore::new(options.connections.max(1)) };
+        Ok(Self { writer, readers: Arc::new(readers), wait: options.wait })
+    }
+
+    pub(super) async fn read(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, DbError> {
+        let sql = numbered(sql);
+        let _place = tokio::time::timeout(self.wait, self.readers.places.acquire())
+            .await
+            .map_err(|_| DbError::Unavailable("no reader became free".to_owned()))?
+            .map_err(|_| DbError::Unavailable("the database is closed".to_owned()))?;
+        let readers = Arc::clone(&self.readers);
+        tokio::task::spawn_blocking(move || {
+            let idle = lock(&readers.idle).pop();
+            let connection = match idle {
+                Some(connection) => connection,
+                None => open_reader(&readers.path)?,
+            };
+            let rows = query(&connection, &sql, &params);
+            lock(&readers.idle).push(connection);
+            rows
+        })
+        .await
+        .map_err(|_| DbError::Unavailable("a reader ended".to_owned()))?
+    }
+
+    pub(super) async fn commit(&self, batch: Batch) -> Result<Outcome, DbError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Job::Batch(batch, reply)).await?;
+        answer.await.map_err(|_| DbError::Unavailable("the writer ended".to_owned()))?
+    }
+
+    pub(super) async fn script(&self, sql: String) -> Result<(), DbError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Job::Script(sql, reply)).await?;
+        answer.await.map_err(|_| DbError::Unavailable("the writer ended".to_owned()))?.map(|_| ())
+    }
+
+    async fn send(&self, job: Job) -> Result<(), DbError> {
+        self.writer
+            .send_timeout(job, self.wait)
+            .await
+            .map_err(|_| DbError::Unavailable("the writer's queue is full".to_owned()))
+    }
+
+    pub(super) async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        if self.writer.send(Job::Close(done)).await.is_ok() {
+            let _ = closed.await;
+        }
+        self.readers.places.close();
+        lock(&self.readers.idle).clear();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // A panic while the list was held cannot leave it half changed.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn open_writer(path: &Path) -> Result<Connection, DbError> {
+    let connection = Connection::open(path).map_err(|error| translate(&error))?;
+    // Acknowledged means on disk: WAL with a sync on each commit.
+    connection
+        .execute_batch(
+            "pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on; pragma busy_timeout = 5000; \
+             pragma wal_autocheckpoint = 2000; pragma temp_store = memory; pragma cache_size = -8000;",
+        )
+        .map_err(|error| translate(&error))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
+}
+
+fn open_reader(path: &Path) -> Result<Connection, DbError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| translate(&error))?;
+    connection
+        .execute_batch("pragma busy_timeout = 5000; pragma query_only = on; pragma cache_size = -2000;")
+        .map_err(|error| translate(&error))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
+}
+
+fn write_loop(connection: Connection, mut jobs: mpsc::Receiver<Job>) {
+    while let Some(first) = jobs.blocking_recv() {
+        let mut group = Vec::new();
+        let mut other = None;
+        let mut next = Some(first);
+        // What is waiting when a commit starts rides in that commit.
+        while let Some(job) = next.take() {
+            match job {
+                Job::Batch(batch, reply) => group.push((batch, reply)),
+                job => {
+                    other = Some(job);
+                    break;
+                }
+            }
+            if group.len() < GROUP {
+                next = jobs.try_recv().ok();
+            }
+        }
+        if !group.is_empty() {
+            write_group(&connection, group);
+        }
+        match other {
+            Some(Job::Script(sql, reply)) => {
+                let done = connection.execute_batch(&sql).map(|()| Outcome::default());
+                let _ = reply.send(done.map_err(|error| translate(&error)));
+            }
+            Some(Job::Close(done)) => {
+                drop(connection);
+                let _ = done.send(());
+                return;
+            }
+            Some(Job::Batch(..)) | None => {}
+        }
+    }
+}
+
+/// Writes batches in one transaction, each behind its own savepoint: one that fails takes no other with it.
+fn write_group(connection: &Connection, group: Vec<(Batch, Reply)>) {
+    if let Err(error) = run(connection, "begin immediate") {
+        let message = error.to_string();
+        for (_, reply) in group {
+            let _ = reply.send(Err(DbError::Unavailable(message.clone())));
+        }
+        return;
+    }
+    let mut answers = Vec::with_capacity(group.len());
+    for (batch, reply) in group {
+        answers.push((write_batch(connection, &batch), reply));
+    }
+    let committed = run(connection, "commit");
+    if committed.is_err() {
+        let _ = run(connection, "rollback");
+    }
+    for (answer, reply) in answers {
+        let answer = match (&committed, answer) {
+            (Err(error), Ok(_)) => Err(DbError::Unavailable(error.to_string())),
+            (_, answer) => answer,
+        };
+        let _ = reply.send(answer);
+    }
+}
+
+fn write_batch(connection: &Connection, batch: &Batch) -> Result<Outcome, DbError> {
+    run(connection, "savepoint batch")?;
+    let outcome = batch.statements.iter().map(|statement| write(connection, statement)).collect::<Result<_, _>>();
+    if outcome.is_err() {
+        run(connection, "rollback to batch")?;
+    }
+    run(connection, "release batch")?;
+    outcome.map(|results| Outcome { results })
+}
+
+fn write(connection: &Connection, statement: &Statement) -> Result<Vec<Row>, DbError> {
+    let rows = query(connection, &numbered(&statement.sql), &statement.params)?;
+    match statement.guard {
+        Some(label) if connection.changes() != 1 => Err(DbError::Guard(label)),
+        _ => Ok(rows),
+    }
+}
+
+fn run(connection: &Connection, sql: &str) -> Result<(), DbError> {
+    let mut statement = connection.prepare_cached(sql).map_err(|error| translate(&error))?;
+    statement.execute([]).map(|_| ()).map_err(|error| translate(&error))
+}
+
+fn query(connection: &Connection, sql: &str, params: &[Value]) -> Result<Vec<Row>, DbError> {
+    let mut statement = connection.prepare_cached(sql).map_err(|error| translate(&error))?;
+    let columns = statement.column_count();
+    let mut found = statement.query(rusqlite::params_from_iter(params)).map_err(|error| translate(&error))?;
+    let mut rows = Vec::new();
+    while let Some(row) = found.next().map_err(|error| translate(&error))? {
+        let mut values = Vec::with_capacity(columns);
+        for column in 0..columns {
+            let value = row.get_ref(column).map_err(|error| translate(&error))?;
+            values.push(match value {
+                ValueRef::Null => Value::Null,
+                ValueRef::Integer(value) => Value::Int(value),
+                ValueRef::Real(value) => Value::Real(value),
+                ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+                ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
+            });
+        }
+        rows.push(Row(values));
+    }
+    Ok(rows)
+}
+
+impl rusqlite::ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+        use rusqlite::types::ToSqlOutput::Borrowed;
+        Ok(Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Int(value) => ValueRef::Integer(*value),
+            Self::Real(value) => ValueRef::Real(*value),
+            Self::Text(value) => ValueRef::Text(value.as_bytes()),
+            Self::Blob(value) => ValueRef::Blob(value),
+        }))
+    }
+}
+
+/// Rewrites `$1` to `?1`: SQLite would take `$1` for a name and number it by order of appearance.
+fn numbered(sql: &str) -> String {
+    sql.replace('$', "?")
+}
+
+fn translate(error: &rusqlite::Error) -> DbError {
+    let Some(code) = error.sqlite_error_code() else { return DbError::Statement(error.to_string()) };
+    let unique = error.sqlite_error().is_some_and(|error| {
+        matches!(
+            error.extended_code,
+            rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE | rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY
+        )
+    });
+    match code {
+        ErrorCode::ConstraintViolation if unique => DbError::Conflict,
+        ErrorCode::DatabaseBusy
+        | ErrorCode::DatabaseLocked
+        | ErrorCode::DiskFull
+        | ErrorCode::SystemIoFailure
+        | ErrorCode::CannotOpen
+        | ErrorCode::ReadOnly
+        | ErrorCode::OutOfMemory
+        | ErrorCode::NotADatabase
+        | ErrorCode::DatabaseCorrupt
+        | ErrorCode::PermissionDenied => DbError::Unavailable(error.to_string()),
+        _ => DbError::Statement(error.to_string()),
+    }
+}

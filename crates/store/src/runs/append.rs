@@ -1,0 +1,185 @@
+//! Appending to a run: frames, journal entries, and its end, in one guarded batch.
+
+use domain::Code;
+use domain::ids::{Id as _, RunId};
+use domain::run::{Ending, Status};
+use domain::usage::Tokens;
+
+use super::{FRAMES, JOURNAL, JournalEntry, NewFrames, NodeId, RESULT, RunResult};
+use crate::codec::SmithSeal;
+use crate::db::params;
+use crate::{Batch, Error, ServerStore};
+
+/// The guard that keeps out whoever lost a run: a replica that slept through its lease, or a driver that was cancelled.
+const FENCE: &str = "fence";
+
+/// What one commit adds to a run.
+pub struct Append<'a> {
+    pub run: RunId,
+    pub seal: &'a SmithSeal,
+    /// The number that the writer's right to the run rests on.
+    pub fence: u64,
+    /// The next free seq before this commit: nobody else may have written meanwhile.
+    pub expected_seq: u64,
+    /// Set when the writer takes the run away from whoever runs it.
+    pub takes_over: bool,
+    pub frames: NewFrames,
+    /// Journal entries and the position of the first.
+    pub journal: (u64, Vec<JournalEntry>),
+    pub end: Option<End>,
+    /// Whether other processes are to be told.
+    pub announce: bool,
+}
+
+/// How a run ended, for its record.
+pub struct End {
+    pub ending: Ending,
+    pub tokens: Option<Tokens>,
+    pub result: RunResult,
+}
+
+/// Names a row of a run's log for the seal.
+pub(super) fn place(run: RunId, number: u64) -> [u8; 24] {
+    let mut place = [0; 24];
+    let (id, rest) = place.split_at_mut(16);
+    id.copy_from_slice(&run.as_bytes());
+    rest.copy_from_slice(&number.to_be_bytes());
+    place
+}
+
+impl ServerStore {
+    /// Appends to a run. Returns false, with nothing kept, when the run is no longer the writer's.
+    pub async fn append_to_run(&self, append: &Append<'_>) -> Result<bool, Error> {
+        let batch = self.append_batch(append)?;
+        match self.store.db().commit(batch).await.map_err(Error::from) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_guard(FENCE) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn append_batch(&self, append: &Append<'_>) -> Result<Batch, Error> {
+        let now = self.store.ids().now();
+        let run = append.run;
+        let count = u64::try_from(append.frames.frames.len()).unwrap_or(0);
+        let next_seq = append.expected_seq.saturating_add(count);
+        let mut batch = Batch::new();
+        let (first, entries) = &append.journal;
+        match &append.end {
+            Some(end) => {
+                let code = match &end.ending {
+                    Ending::Failed { code, .. } => Some(code.as_str()),
+                    _ => None,
+                };
+                let tokens = end.tokens;
+                let count = |pick: fn(Tokens) -> u64| tokens.map(pick);
+                batch
+                    .exec(
+                        "update runs set status = $1, stop_reason = $2, error_code = $3, input_tokens = $4, output_tokens = $5, \
+                         cache_read_tokens = $6, cache_write_tokens = $7, reasoning_tokens = $8, next_seq = $9, updated_at = $10, \
+                         owner = null, fence = fence + 1 \
+                         where id = $11 and fence = $12 and next_seq = $13 and status not in ('completed', 'failed', 'cancelled')",
+                        params![
+                            end.ending.status().as_str(),
+                            end.ending.stop_reason(),
+                            code,
+                            count(|tokens| tokens.input),
+                            count(|tokens| tokens.output),
+                            count(|tokens| tokens.cache_read),
+                            count(|tokens| tokens.cache_write),
+                            count(|tokens| tokens.reasoning),
+                            next_seq,
+                            now,
+                            run,
+                            append.fence,
+                            append.expected_seq
+                        ],
+                    )
+                    .must_change_one_row(FENCE);
+                batch.exec(
+                    "insert into run_results (run_id, body) values ($1, $2)",
+                    params![run, append.seal.seal(RESULT, &run.as_bytes(), &end.result)?],
+                );
+            }
+            None => {
+                let taken = u64::from(append.takes_over);
+                // A journaled outcome is progress: what brought the process down before was not this step.
+                let progress = entries.iter().any(|entry| !matches!(entry.input.name(), "accepted" | "resumed"));
+                batch
+                    .exec(
+                        "update runs set next_seq = $1, fence = fence + $2, crashes = case when $3 = 1 then 0 else crashes end, \
+                         updated_at = $4 where id = $5 and fence = $6 and next_seq = $7 and status = 'running'",
+                        params![next_seq, taken, progress, now, run, append.fence, append.expected_seq],
+                    )
+                    .must_change_one_row(FENCE);
+            }
+        }
+        if count > 0 {
+            let from = append.frames.from;
+            batch.exec(
+                "insert into run_frames (run_id, seq_from, seq_to, body, created_at) values ($1, $2, $3, $4, $5)",
+                params![
+                    run,
+                    from,
+                    next_seq.saturating_sub(1),
+                    append.seal.seal(FRAMES, &place(run, from), &append.frames.frames)?,
+                    now
+                ],
+            );
+        }
+        for (position, entry) in (*first..).zip(entries) {
+            batch.exec(
+                "insert into run_journal (run_id, position, kind, next_seq, body, created_at) values ($1, $2, $3, $4, $5, $6)",
+                params![
+                    run,
+                    position,
+                    entry.input.name(),
+                    entry.next_seq,
+                    append.seal.seal(JOURNAL, &place(run, position), &entry.input)?,
+                    now
+                ],
+            );
+        }
+        if append.announce {
+            batch.announce(run.to_string());
+        }
+        Ok(batch)
+    }
+
+    /// Gives a running run back, for whoever takes it next. A hand-over is no crash.
+    pub async fn release_run(&self, run: RunId, node: NodeId, fence: u64) -> Result<(), Error> {
+        let mut batch = Batch::new();
+        batch.exec(
+            "update runs set owner = null where id = $1 and owner = $2 and fence = $3 and status = 'running'",
+            params![run, node, fence],
+        );
+        self.store.db().commit(batch).await?;
+        Ok(())
+    }
+
+    /// Lists runs that were sealed because they could not go on, newest first.
+    pub async fn poisoned_runs(&self, limit: usize) -> Result<Vec<RunId>, Error> {
+        let rows = self
+            .store
+            .db()
+            .read(
+                "select id from runs where error_code = 'resume_failed' and error_code = $1 order by id desc limit $2",
+                params![Code::ResumeFailed.as_str(), limit],
+            )
+            .await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect::<Result<_, _>>()?)
+    }
+
+    /// Counts runs by whether they are under way or wait, for metrics and checks.
+    pub async fn unfinished_runs(&self) -> Result<u64, Error> {
+        let row = self
+            .store
+            .db()
+            .read_one(
+                "select count(*) from runs where status in ($1, $2)",
+                params![Status::Running.as_str(), Status::Queued.as_str()],
+            )
+            .await?;
+        Ok(row.map_or(Ok(0), |row| row.get(0))?)
+    }
+}

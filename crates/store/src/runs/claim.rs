@@ -1,0 +1,155 @@
+//! Who runs what: nodes and their beats, orphans, and the next run of a lane.
+//!
+//! A node is alive as long as its beat moves. Others watch the number, not a clock: a node is dead when its beat stood still
+//! for the whole lease by the watcher's own stopwatch. Deleting its row with the beat that was seen is the verdict; a node
+//! that wakes up finds its row gone, and its runs under a new fence.
+
+use domain::ids::{ProjectId, RunId, SmithId};
+
+use super::NodeId;
+use crate::db::params;
+use crate::{Batch, Dialect, Error, ServerStore};
+
+/// A run that this node has to run from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    pub run: RunId,
+    pub project: ProjectId,
+}
+
+const ALIVE: &str = "node_alive";
+const VERDICT: &str = "node_verdict";
+const TURN: &str = "turn";
+
+impl ServerStore {
+    /// Registers this process as one that runs runs.
+    pub async fn join(&self, node: NodeId) -> Result<(), Error> {
+        let mut batch = Batch::new();
+        batch.exec(
+            "insert into nodes (id, beat, started_at) values ($1, 0, $2)",
+            params![node, self.store.ids().now()],
+        );
+        self.store.db().commit(batch).await?;
+        Ok(())
+    }
+
+    /// Shows that this process lives. Returns false when the others have given it up.
+    pub async fn beat(&self, node: NodeId) -> Result<bool, Error> {
+        let mut batch = Batch::new();
+        batch.exec("update nodes set beat = beat + 1 where id = $1", params![node]).must_change_one_row(ALIVE);
+        match self.store.db().commit(batch).await.map_err(Error::from) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_guard(ALIVE) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lists all nodes but this one, with their beats.
+    pub async fn other_nodes(&self, node: NodeId) -> Result<Vec<(NodeId, u64)>, Error> {
+        let rows = self.store.db().read("select id, beat from nodes where id <> $1", params![node]).await?;
+        let mut nodes = Vec::with_capacity(rows.len());
+        for row in rows {
+            let id: Vec<u8> = row.get(0)?;
+            let id = id.as_slice().try_into().map_err(|_| crate::DbError::Corrupt("a node id has 16 bytes"))?;
+            nodes.push((id, row.get(1)?));
+        }
+        Ok(nodes)
+    }
+
+    /// Declares a node dead whose beat stood still, and orphans its runs. Returns false when it moved after all.
+    pub async fn bury(&self, node: NodeId, beat: u64) -> Result<bool, Error> {
+        let mut batch = Batch::new();
+        batch
+            .exec("delete from nodes where id = $1 and beat = $2", params![node, beat])
+            .must_change_one_row(VERDICT);
+        batch.exec(
+            "update runs set owner = null, fence = fence + 1, crashes = crashes + 1 where owner = $1 and status = 'running'",
+            params![node],
+        );
+        match self.store.db().commit(batch).await.map_err(Error::from) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_guard(VERDICT) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Leaves the deployment in good order.
+    pub async fn leave(&self, node: NodeId) -> Result<(), Error> {
+        let mut batch = Batch::new();
+        batch.exec("update runs set owner = null where owner = $1 and status = 'running'", params![node]);
+        batch.exec("delete from nodes where id = $1", params![node]);
+        self.store.db().commit(batch).await?;
+        Ok(())
+    }
+
+    /// Tells whether another process can write to this database at all.
+    pub fn shares_database(&self) -> bool {
+        self.store.db().dialect() == Dialect::Postgres
+    }
+
+    /// Takes over up to `limit` runs that nobody runs.
+    pub async fn claim_orphans(&self, node: NodeId, limit: usize) -> Result<Vec<Claimed>, Error> {
+        let orphans = "select id from runs where status = 'running' and owner is null order by id limit $2";
+        let skip = self.store.db().dialect().skip_locked();
+        let mut batch = Batch::new();
+        batch.exec(
+            format!(
+                "update runs set owner = $1, fence = fence + 1 where id in ({orphans}{skip}) and owner is null \
+                 returning id, project_id"
+            ),
+            params![node, limit],
+        );
+        let outcome = self.store.db().commit(batch).await?;
+        outcome.rows(0).iter().map(|row| Ok(Claimed { run: row.get(0)?, project: row.get(1)? })).collect()
+    }
+
+    /// Gives the free lane of a thread to the run that has waited longest, if there is one.
+    pub async fn next_on_thread(
+        &self,
+        node: NodeId,
+        smith: SmithId,
+        thread_id: &str,
+    ) -> Result<Option<Claimed>, Error> {
+        let waiting = self
+            .store
+            .db()
+            .read_one(
+                "select id, project_id from runs where smith_id = $1 and thread_id = $2 and status = 'queued' order by id limit 1",
+                params![smith, thread_id],
+            )
+            .await?;
+        let Some(waiting) = waiting else { return Ok(None) };
+        let claimed = Claimed { run: waiting.get(0)?, project: waiting.get(1)? };
+        let mut batch = Batch::new();
+        batch
+            .exec(
+                "update runs set status = 'running', owner = $1, fence = fence + 1, updated_at = $2 \
+                 where id = $3 and status = 'queued' and not exists (select 1 from runs where smith_id = $4 and thread_id = $5 \
+                 and status in ('running', 'paused_for_approval', 'paused_for_tool'))",
+                params![node, self.store.ids().now(), claimed.run, smith, thread_id],
+            )
+            .must_change_one_row(TURN);
+        match self.store.db().commit(batch).await.map_err(Error::from) {
+            Ok(_) => Ok(Some(claimed)),
+            // Somebody else moved the lane on, or a run is on it: whoever ends that one comes here again.
+            Err(error) if error.is_guard(TURN) || error.is_conflict() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Finds threads whose lane is free although a run waits on it: whoever should have moved it on has died.
+    pub async fn stalled_threads(&self, limit: usize) -> Result<Vec<(SmithId, String)>, Error> {
+        let rows = self
+            .store
+            .db()
+            .read(
+                "select distinct smith_id, thread_id from runs as waiting where status = 'queued' \
+                 and not exists (select 1 from runs as active where active.smith_id = waiting.smith_id \
+                 and active.thread_id = waiting.thread_id \
+                 and active.status in ('running', 'paused_for_approval', 'paused_for_tool')) limit $1",
+                params![limit],
+            )
+            .await?;
+        Ok(rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect::<Result<_, crate::DbError>>()?)
+    }
+}

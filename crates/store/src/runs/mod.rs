@@ -1,0 +1,116 @@
+//! Runs: their rows, journals and frames.
+
+mod append;
+mod claim;
+mod read;
+mod start;
+#[cfg(test)]
+mod tests;
+
+use domain::content::Message;
+use domain::frames::{Frame, Warning};
+use domain::ids::{AgentId, ProjectId, RunId, SmithId};
+use domain::items::Item;
+use domain::principals::Actor;
+use domain::response_format::ResponseFormat;
+use domain::run::{Input, Status};
+use domain::smiths::Config;
+use domain::usage::Tokens;
+use domain::{Code, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+pub use append::{Append, End};
+pub use claim::Claimed;
+pub use read::{Block, RunFilter, Saved};
+pub use start::{NewRun, StartError, Started};
+
+use crate::codec::Place;
+
+const REQUEST: Place = Place::new("run_requests", "request");
+const CONFIG: Place = Place::new("run_requests", "config");
+const RESULT: Place = Place::new("run_results", "body");
+const JOURNAL: Place = Place::new("run_journal", "body");
+const FRAMES: Place = Place::new("run_frames", "body");
+
+/// Identifies a process that runs runs; made anew at each start.
+pub type NodeId = [u8; 16];
+
+/// What a run was asked. Fixed when it starts.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunRequest {
+    pub input: Vec<Message>,
+    #[serde(default)]
+    pub metadata: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_format: Option<ResponseFormat>,
+}
+
+/// The configuration that a run keeps to, whatever becomes of its smith's.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunConfig {
+    #[serde(flatten)]
+    pub config: Config,
+    /// The model that answers, resolved: `provider/model` or an id with a well-known prefix.
+    pub resolved_model: String,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// All valid text of the run.
+    pub content: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    /// What the run added to its thread after its input.
+    pub transcript: Vec<Item>,
+    #[serde(default)]
+    pub warnings: Vec<Warning>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<RunError>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunError {
+    pub code: Code,
+    pub message: String,
+}
+
+/// A run as its record shows it.
+#[derive(Clone, Debug)]
+pub struct RunRecord {
+    pub id: RunId,
+    pub project: ProjectId,
+    pub smith: SmithId,
+    pub agent: AgentId,
+    pub agent_version: Option<u32>,
+    pub thread_id: String,
+    pub status: Status,
+    pub channel: String,
+    pub model: String,
+    pub owner: Option<NodeId>,
+    pub fence: u64,
+    pub crashes: u32,
+    pub next_seq: u64,
+    pub stop_reason: Option<String>,
+    pub tokens: Option<Tokens>,
+    pub actor: Actor,
+    pub request: RunRequest,
+    pub result: Option<RunResult>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// A journaled input of a run's machine, with the seq that followed it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JournalEntry {
+    pub input: Input,
+    pub next_seq: u64,
+}
+
+/// Frames that one commit adds, numbered from `from`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NewFrames {
+    pub from: u64,
+    pub frames: Vec<Frame>,
+}

@@ -1,0 +1,291 @@
+//! Reading runs: records, lists, journals, frames, and what a thread has said so far.
+
+use domain::ids::{AgentId, Id as _, ProjectId, RunId, SmithId};
+use domain::items::Item;
+use domain::run::{Input, Status};
+use domain::usage::Tokens;
+
+use super::append::place;
+use super::{
+    CONFIG, FRAMES, JOURNAL, JournalEntry, REQUEST, RESULT, RunConfig, RunRecord, RunRequest, RunResult,
+};
+use crate::codec::SmithSeal;
+use crate::db::{Row, Value, params};
+use crate::{DbError, Error, ProjectStore};
+
+/// Frames that one commit added.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Block {
+    pub from: u64,
+    pub frames: Vec<domain::frames::Frame>,
+}
+
+/// Which runs a list shows.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    pub smith: Option<SmithId>,
+    pub agent: Option<AgentId>,
+    pub status: Option<String>,
+    pub external_id_prefix: Option<String>,
+}
+
+/// Everything that a driver needs to go on with a run.
+pub struct Saved {
+    pub record: RunRecord,
+    pub config: RunConfig,
+    pub journal: Vec<JournalEntry>,
+    pub seal: SmithSeal,
+}
+
+const COLUMNS: &str = "runs.id, runs.project_id, runs.smith_id, runs.agent_id, runs.agent_version, runs.thread_id, runs.status, \
+     runs.channel, runs.model, runs.owner, runs.fence, runs.crashes, runs.next_seq, runs.stop_reason, runs.input_tokens, \
+     runs.output_tokens, runs.cache_read_tokens, runs.cache_write_tokens, runs.reasoning_tokens, runs.actor, runs.created_at, \
+     runs.updated_at, smiths.data_key, run_requests.request, run_results.body, run_requests.config";
+
+const TABLES: &str = "runs join smiths on smiths.id = runs.smith_id join run_requests on run_requests.run_id = runs.id \
+     left join run_results on run_results.run_id = runs.id";
+
+impl ProjectStore {
+    /// Finds a run of this project.
+    pub async fn run(&self, run: RunId) -> Result<Option<RunRecord>, Error> {
+        let row = self.run_row(run).await?;
+        row.map(|row| self.record(&row).map(|(record, _)| record)).transpose()
+    }
+
+    /// Loads a run with its journal, to go on with it.
+    pub async fn saved_run(&self, run: RunId) -> Result<Option<Saved>, Error> {
+        let Some(row) = self.run_row(run).await? else { return Ok(None) };
+        let (record, seal) = self.record(&row)?;
+        let sealed: Vec<u8> = row.get(25)?;
+        let config = seal.open(CONFIG, &run.as_bytes(), &sealed)?;
+        let rows = self
+            .store
+            .db()
+            .read(
+                "select position, next_seq, body from run_journal where run_id = $1 order by position",
+                params![run],
+            )
+            .await?;
+        let mut journal = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (position, body): (u64, Vec<u8>) = (row.get(0)?, row.get(2)?);
+            let input: Input = seal.open(JOURNAL, &place(run, position), &body)?;
+            journal.push(JournalEntry { input, next_seq: row.get(1)? });
+        }
+        Ok(Some(Saved { record, config, journal, seal }))
+    }
+
+    /// Reads the configuration that a run kept to.
+    pub async fn run_config(&self, run: RunId) -> Result<Option<RunConfig>, Error> {
+        let Some(row) = self.run_row(run).await? else { return Ok(None) };
+        let (_, seal) = self.record(&row)?;
+        let sealed: Vec<u8> = row.get(25)?;
+        Ok(Some(seal.open(CONFIG, &run.as_bytes(), &sealed)?))
+    }
+
+    async fn run_row(&self, run: RunId) -> Result<Option<Row>, Error> {
+        let sql = format!("select {COLUMNS} from {TABLES} where runs.id = $1 and runs.project_id = $2");
+        Ok(self.store.db().read_one(&sql, params![run, self.project]).await?)
+    }
+
+    /// Lists runs, newest first, those before `before` if given. Returns up to `limit` of them.
+    pub async fn runs(
+        &self,
+        filter: &RunFilter,
+        before: Option<RunId>,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, Error> {
+        let mut conditions = vec!["runs.project_id = $1".to_owned()];
+        let mut values = params![self.project];
+        let mut add = |condition: &str, value: Value| {
+            values.push(value);
+            conditions.push(condition.replace('?', &format!("${}", values.len())));
+        };
+        if let Some(smith) = filter.smith {
+            add("runs.smith_id = ?", smith.into());
+        }
+        if let Some(agent) = filter.agent {
+            add("runs.agent_id = ?", agent.into());
+        }
+        if let Some(status) = &filter.status {
+            add("runs.status = ?", status.into());
+        }
+        if let Some(prefix) = &filter.external_id_prefix {
+            add("smiths.external_id >= ?", prefix.into());
+            if let Some(end) = after_prefix(prefix) {
+                add("smiths.external_id < ?", end.into());
+            }
+        }
+        if let Some(before) = before {
+            add("runs.id < ?", before.into());
+        }
+        add("?", limit.into());
+        let limit = conditions.pop().unwrap_or_default();
+        let conditions = conditions.join(" and ");
+        let sql = format!("select {COLUMNS} from {TABLES} where {conditions} order by runs.id desc limit {limit}");
+        let rows = self.store.db().read(&sql, values).await?;
+        rows.iter().map(|row| self.record(row).map(|(record, _)| record)).collect()
+    }
+
+    /// Reads the frames of a run from a seq on, as they were committed, at most `limit` blocks.
+    pub async fn frames(
+        &self,
+        run: RunId,
+        seal: &SmithSeal,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<Block>, Error> {
+        let rows = self
+            .store
+            .db()
+            .read(
+                "select seq_from, body from run_frames where run_id = $1 and seq_to >= $2 order by seq_from limit $3",
+                params![run, from, limit],
+            )
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let (from, body): (u64, Vec<u8>) = (row.get(0)?, row.get(1)?);
+                Ok(Block { from, frames: seal.open(FRAMES, &place(run, from), &body)? })
+            })
+            .collect()
+    }
+
+    /// Finds where a run stands, without its content: status and next free seq.
+    pub async fn run_position(&self, run: RunId) -> Result<Option<(Status, u64)>, Error> {
+        let row = self
+            .store
+            .db()
+            .read_one(
+                "select status, next_seq from runs where id = $1 and project_id = $2",
+                params![run, self.project],
+            )
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        Ok(Some((status(&row, 0)?, row.get(1)?)))
+    }
+
+    /// Returns the latest turns of a thread before a run, newest first: the input and transcript of each run that ended.
+    pub async fn turns_before(
+        &self,
+        run: RunId,
+        smith: SmithId,
+        thread_id: &str,
+        seal: &SmithSeal,
+        limit: usize,
+    ) -> Result<Vec<Vec<Item>>, Error> {
+        let rows = self
+            .store
+            .db()
+            .read(
+                "select runs.id, run_requests.request, run_results.body from runs \
+                 join run_requests on run_requests.run_id = runs.id join run_results on run_results.run_id = runs.id \
+                 where runs.smith_id = $1 and runs.thread_id = $2 and runs.id < $3 and runs.project_id = $4 \
+                 order by runs.id desc limit $5",
+                params![smith, thread_id, run, self.project, limit],
+            )
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let id: RunId = row.get(0)?;
+                let (request, result): (Vec<u8>, Vec<u8>) = (row.get(1)?, row.get(2)?);
+                let request: RunRequest = seal.open(REQUEST, &id.as_bytes(), &request)?;
+                let result: RunResult = seal.open(RESULT, &id.as_bytes(), &result)?;
+                let input = request.input.into_iter().map(Item::Message);
+                Ok(input.chain(result.transcript).collect())
+            })
+            .collect()
+    }
+
+    /// Tells whether a thread has any run.
+    pub async fn thread_exists(&self, smith: SmithId, thread_id: &str) -> Result<bool, Error> {
+        let row = self
+            .store
+            .db()
+            .read_one(
+                "select 1 from runs where smith_id = $1 and thread_id = $2 and project_id = $3 limit 1",
+                params![smith, thread_id, self.project],
+            )
+            .await?;
+        Ok(row.is_some())
+    }
+
+    /// Lists the runs of a smith that have not ended, to cancel them when the smith goes.
+    pub async fn open_runs(&self, smith: SmithId) -> Result<Vec<RunId>, Error> {
+        let rows = self
+            .store
+            .db()
+            .read(
+                "select id from runs where smith_id = $1 and project_id = $2 \
+                 and status not in ('completed', 'failed', 'cancelled') order by id",
+                params![smith, self.project],
+            )
+            .await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect::<Result<_, _>>()?)
+    }
+
+    fn record(&self, row: &Row) -> Result<(RunRecord, SmithSeal), Error> {
+        let id: RunId = row.get(0)?;
+        let smith: SmithId = row.get(2)?;
+        let wrapped: Vec<u8> = row.get(22)?;
+        let seal = self.store.seal_of(smith, &wrapped)?;
+        let request: Vec<u8> = row.get(23)?;
+        let result: Option<Vec<u8>> = row.get(24)?;
+        let actor: String = row.get(19)?;
+        let owner: Option<Vec<u8>> = row.get(9)?;
+        let project: ProjectId = row.get(1)?;
+        let record = RunRecord {
+            id,
+            project,
+            smith,
+            agent: row.get(3)?,
+            agent_version: row.get(4)?,
+            thread_id: row.get(5)?,
+            status: status(row, 6)?,
+            channel: row.get(7)?,
+            model: row.get(8)?,
+            owner: owner.and_then(|owner| owner.try_into().ok()),
+            fence: row.get(10)?,
+            crashes: row.get(11)?,
+            next_seq: row.get(12)?,
+            stop_reason: row.get(13)?,
+            tokens: tokens(row)?,
+            actor: serde_json::from_str(&actor)?,
+            request: seal.open(REQUEST, &id.as_bytes(), &request)?,
+            result: result.map(|result| seal.open(RESULT, &id.as_bytes(), &result)).transpose()?,
+            created_at: row.get(20)?,
+            updated_at: row.get(21)?,
+        };
+        Ok((record, seal))
+    }
+}
+
+fn status(row: &Row, column: usize) -> Result<Status, DbError> {
+    let text: String = row.get(column)?;
+    Status::parse(&text).ok_or(DbError::Corrupt("a run has an unknown status"))
+}
+
+fn tokens(row: &Row) -> Result<Option<Tokens>, DbError> {
+    let Some(input) = row.get(14)? else { return Ok(None) };
+    let count = |column| row.get::<Option<u64>>(column).map(Option::unwrap_or_default);
+    Ok(Some(Tokens {
+        input,
+        output: count(15)?,
+        cache_read: count(16)?,
+        cache_write: count(17)?,
+        reasoning: count(18)?,
+    }))
+}
+
+/// Returns the least text that is greater than all texts with this prefix, if there is one.
+pub(crate) fn after_prefix(prefix: &str) -> Option<String> {
+    let mut characters: Vec<char> = prefix.chars().collect();
+    while let Some(last) = characters.pop() {
+        let next = char::from_u32(u32::from(last).saturating_add(1)).or_else(|| (last == '\u{D7FF}').then_some('\u{E000}'));
+        if let Some(next) = next {
+            characters.push(next);
+            return Some(characters.into_iter().collect());
+        }
+    }
+    None
+}

@@ -1,0 +1,170 @@
+//! Starting a run: it is stored, takes its place on its thread's lane, and begins at once where the lane is free.
+
+use domain::ids::{AgentId, RunId, SmithId};
+use domain::principals::Actor;
+use domain::run::Status;
+
+use super::{CONFIG, FRAMES, JOURNAL, JournalEntry, NewFrames, NodeId, REQUEST, RunConfig, RunRequest};
+use crate::codec::SmithSeal;
+use crate::db::params;
+use crate::idempotency::Remember;
+use crate::{Batch, Error, ProjectStore};
+
+/// A run that is to be stored, and how it begins should its lane be free.
+pub struct NewRun {
+    pub id: RunId,
+    pub smith: SmithId,
+    pub agent: AgentId,
+    pub agent_version: Option<u32>,
+    pub thread_id: String,
+    pub channel: String,
+    pub model: String,
+    pub actor: Actor,
+    pub request: RunRequest,
+    pub config: RunConfig,
+    pub node: NodeId,
+    /// The journal's first entry and the frames that tell it.
+    pub beginning: (JournalEntry, NewFrames),
+    /// How many runs may wait on a thread.
+    pub waiting: usize,
+    pub remember: Option<Remember>,
+}
+
+/// The run is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Started {
+    Running,
+    Queued,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The thread's current run waits for somebody.
+    #[error("the thread is locked by a paused run")]
+    Locked(RunId),
+    #[error("too many runs wait on the thread")]
+    Full,
+    /// The idempotency key was used by a request that was faster.
+    #[error("the idempotency key is taken")]
+    KeyTaken,
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+const LANE: &str = "lane";
+/// How often a start is tried again when another one on the same thread was faster.
+const RACES: usize = 8;
+
+impl ProjectStore {
+    /// Stores a run; it runs from here on, or waits for its turn on the thread.
+    pub async fn start_run(&self, seal: &SmithSeal, run: &NewRun) -> Result<Started, StartError> {
+        let mut races = 0;
+        loop {
+            let batch = self.start_batch(seal, run)?;
+            match self.store.db().commit(batch).await.map_err(Error::from) {
+                Ok(outcome) => {
+                    let row = outcome.rows(1).first();
+                    let status: String = row.map_or(Ok(String::new()), |row| row.get(0)).map_err(Error::from)?;
+                    return Ok(if status == Status::Running.as_str() { Started::Running } else { Started::Queued });
+                }
+                Err(error) if error.is_guard(LANE) => {
+                    return Err(match self.paused_on_thread(run.smith, &run.thread_id).await? {
+                        Some(paused) => StartError::Locked(paused),
+                        None => StartError::Full,
+                    });
+                }
+                Err(error) if error.is_guard(crate::idempotency::GUARD) => return Err(StartError::KeyTaken),
+                // Two runs took the free lane at the same moment: the database let one in, this one queues.
+                Err(error) if error.is_conflict() && races < RACES => races += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn start_batch(&self, seal: &SmithSeal, run: &NewRun) -> Result<Batch, Error> {
+        let now = self.store.ids().now();
+        let row = domain::ids::Id::as_bytes(run.id);
+        let mut batch = Batch::new();
+        batch
+            .exec(
+                "insert into runs (id, project_id, smith_id, agent_id, agent_version, thread_id, status, channel, model, \
+                 owner, fence, crashes, next_seq, actor, created_at, updated_at) \
+                 select $1, $2, $3, $4, $5, $6, \
+                 case when exists (select 1 from runs where smith_id = $3 and thread_id = $6 and status in ('queued', 'running')) \
+                 then 'queued' else 'running' end, \
+                 $7, $8, \
+                 case when exists (select 1 from runs where smith_id = $3 and thread_id = $6 and status in ('queued', 'running')) \
+                 then null else $9 end, \
+                 1, 0, 0, $10, $11, $11 \
+                 where not exists (select 1 from runs where smith_id = $3 and thread_id = $6 \
+                 and status in ('paused_for_approval', 'paused_for_tool')) \
+                 and (select count(*) from runs where smith_id = $3 and thread_id = $6 and status = 'queued') < $12",
+                params![
+                    run.id,
+                    self.project,
+                    run.smith,
+                    run.agent,
+                    run.agent_version,
+                    run.thread_id.as_str(),
+                    run.channel.as_str(),
+                    run.model.as_str(),
+                    run.node,
+                    serde_json::to_string(&run.actor)?,
+                    now,
+                    run.waiting,
+                ],
+            )
+            .must_change_one_row(LANE);
+        batch.exec("select status from runs where id = $1", params![run.id]);
+        batch.exec(
+            "insert into run_requests (run_id, request, config) values ($1, $2, $3)",
+            params![run.id, seal.seal(REQUEST, &row, &run.request)?, seal.seal(CONFIG, &row, &run.config)?],
+        );
+        // The beginning is kept only where the run begins: one that queues begins later.
+        let (entry, frames) = &run.beginning;
+        let last = entry.next_seq.saturating_sub(1);
+        batch.exec(
+            "insert into run_journal (run_id, position, kind, next_seq, body, created_at) \
+             select $1, 0, $2, $3, $4, $5 from runs where id = $1 and status = 'running'",
+            params![
+                run.id,
+                entry.input.name(),
+                entry.next_seq,
+                seal.seal(JOURNAL, &super::append::place(run.id, 0), &entry.input)?,
+                now
+            ],
+        );
+        batch.exec(
+            "insert into run_frames (run_id, seq_from, seq_to, body, created_at) \
+             select $1, $2, $3, $4, $5 from runs where id = $1 and status = 'running'",
+            params![
+                run.id,
+                frames.from,
+                last,
+                seal.seal(FRAMES, &super::append::place(run.id, frames.from), &frames.frames)?,
+                now
+            ],
+        );
+        batch.exec(
+            "update runs set next_seq = $2 where id = $1 and status = 'running'",
+            params![run.id, entry.next_seq],
+        );
+        if let Some(remember) = &run.remember {
+            remember.add_to(&mut batch, &self.store);
+        }
+        Ok(batch)
+    }
+
+    async fn paused_on_thread(&self, smith: SmithId, thread_id: &str) -> Result<Option<RunId>, Error> {
+        let row = self
+            .store
+            .db()
+            .read_one(
+                "select id from runs where smith_id = $1 and thread_id = $2 and project_id = $3 \
+                 and status in ('paused_for_approval', 'paused_for_tool')",
+                params![smith, thread_id, self.project],
+            )
+            .await?;
+        Ok(row.map(|row| row.get(0)).transpose()?)
+    }
+}
