@@ -187,3 +187,14 @@ create table run_frames (
     created_at BIGINT not null,
     primary key (run_id, seq_from)
 );
+
+create table files (
+    id BLOB primary key,
+    project_id BLOB not null references projects (id),
+    smith_id BLOB references smiths (id),
+    size BIGINT not null,
+    description BLOB not null,
+    content BLOB not null,
+    created_at BIGINT not null
+);
+create index files_by_smith on files (smith_id, id);

@@ -40,6 +40,14 @@ impl SmithSeal {
         Ok(self.key.seal(self.store.ids(), &serde_json::to_vec(value)?, place.of_row(row)))
     }
 
+    pub(crate) fn seal_bytes(&self, place: Place, row: &[u8], bytes: &[u8]) -> Vec<u8> {
+        self.key.seal(self.store.ids(), bytes, place.of_row(row))
+    }
+
+    pub(crate) fn open_bytes(&self, place: Place, row: &[u8], sealed: &[u8]) -> Result<Vec<u8>, Error> {
+        Ok(self.key.open(sealed, place.of_row(row))?)
+    }
+
     pub(crate) fn open<T: DeserializeOwned>(&self, place: Place, row: &[u8], sealed: &[u8]) -> Result<T, Error> {
         Ok(serde_json::from_slice(&self.key.open(sealed, place.of_row(row))?)?)
     }

@@ -6,6 +6,7 @@
 
 mod codec;
 pub mod db;
+pub mod files;
 pub mod runs;
 
 use std::sync::Arc;

@@ -385,6 +385,11 @@ impl Run {
         self.next_seq
     }
 
+    /// The seq of the first frame that the present model call made or will make.
+    pub fn call_first_seq(&self) -> u64 {
+        self.call_first_seq
+    }
+
     pub fn text(&self) -> &str {
         &self.text
     }

@@ -13,6 +13,9 @@ use crate::{Batch, Error, ServerStore};
 /// The guard that keeps out whoever lost a run: a replica that slept through its lease, or a driver that was cancelled.
 const FENCE: &str = "fence";
 
+/// Begins an announcement that a run was taken from whoever runs it; without it, the run just has news.
+pub const TAKEN: &str = "taken ";
+
 /// What one commit adds to a run.
 pub struct Append<'a> {
     pub run: RunId,
@@ -141,7 +144,7 @@ impl ServerStore {
             );
         }
         if append.announce {
-            batch.announce(run.to_string());
+            batch.announce(if append.takes_over { format!("{TAKEN}{run}") } else { run.to_string() });
         }
         Ok(batch)
     }
@@ -152,6 +155,17 @@ impl ServerStore {
         batch.exec(
             "update runs set owner = null where id = $1 and owner = $2 and fence = $3 and status = 'running'",
             params![run, node, fence],
+        );
+        self.store.db().commit(batch).await?;
+        Ok(())
+    }
+
+    /// Gives back a run that this node claimed and does not run.
+    pub async fn release_claim(&self, run: RunId, node: NodeId) -> Result<(), Error> {
+        let mut batch = Batch::new();
+        batch.exec(
+            "update runs set owner = null where id = $1 and owner = $2 and status = 'running'",
+            params![run, node],
         );
         self.store.db().commit(batch).await?;
         Ok(())

@@ -20,7 +20,7 @@ use domain::{Code, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use append::{Append, End};
+pub use append::{Append, End, TAKEN};
 pub use claim::Claimed;
 pub use read::{Block, RunFilter, Saved};
 pub use start::{NewRun, StartError, Started};

@@ -1,0 +1,115 @@
+//! Cancelling runs. Any node can cancel any run: the fence takes it from whoever runs it.
+
+use domain::frames::Frame;
+use domain::ids::RunId;
+use domain::run::{Action, Input, Run, Status};
+use domain::{Code, Problem};
+use store::ProjectStore;
+use store::runs::{Append, End, JournalEntry, NewFrames, Saved};
+
+use crate::{Engine, context, driver, structured};
+
+/// How often a cancellation is tried again that the run's own progress got in the way of.
+const RACES: usize = 100;
+
+impl Engine {
+    /// Cancels a run. Cancelling one that is cancelled already is no error; one that has ended otherwise is.
+    pub async fn cancel(&self, project: &ProjectStore, run: RunId, reason: Option<&str>) -> Result<(), Problem> {
+        for _ in 0..RACES {
+            let Some(saved) = project.saved_run(run).await? else { return Err(Problem::not_found("run")) };
+            match saved.record.status {
+                Status::Cancelled => return Ok(()),
+                Status::Completed | Status::Failed => {
+                    return Err(Problem::new(
+                        Code::RunNotPaused,
+                        format!("The run has ended already ({}); there is nothing to cancel.", saved.record.status.as_str()),
+                    ));
+                }
+                _ => {}
+            }
+            if self.end_by_cancelling(saved, reason).await? {
+                return Ok(());
+            }
+        }
+        Err(Problem::new(Code::ServiceOverloaded, "The run is too busy to be cancelled just now. Retry."))
+    }
+
+    /// Appends the cancellation behind what is stored. Returns false when the run moved on meanwhile.
+    async fn end_by_cancelling(&self, saved: Saved, reason: Option<&str>) -> Result<bool, Problem> {
+        let Saved { record, config, journal, seal } = saved;
+        let position = u64::try_from(journal.len()).unwrap_or(u64::MAX);
+        let content_type = structured::content_type(record.request.response_format.as_ref());
+        let entries = journal.into_iter().map(|entry| (entry.input, entry.next_seq));
+        let mut machine = Run::replay(self.inner.machine_limits(), content_type, entries).map_err(|_| Problem::internal())?;
+        machine.frames_end_at(record.next_seq);
+        let project = self.inner.store.project(record.project);
+        let streamed = streamed(&project, &record, &seal, machine.call_first_seq()).await?;
+        machine.recall_streamed(&streamed);
+
+        let mut inputs = Vec::new();
+        if machine.decide() == Action::Wait {
+            // Also a run that never had its turn begins before it ends.
+            let thread_id = record.thread_id.clone();
+            inputs.push(Input::Started { smith_id: record.smith, thread_id, warnings: context::warnings(&config.config) });
+        }
+        inputs.push(Input::Cancelled { reason: reason.map(str::to_owned) });
+        let mut frames = Vec::new();
+        let mut entries = Vec::new();
+        for input in inputs {
+            frames.extend(machine.apply(input.clone()).map_err(|_| Problem::internal())?);
+            entries.push(JournalEntry { input, next_seq: machine.next_seq() });
+        }
+        let Some(ending) = machine.ending().cloned() else { return Err(Problem::internal()) };
+        let append = Append {
+            run: record.id,
+            seal: &seal,
+            fence: record.fence,
+            expected_seq: record.next_seq,
+            takes_over: true,
+            frames: NewFrames { from: record.next_seq, frames },
+            journal: (position, entries),
+            end: Some(End { tokens: machine.tokens(), result: driver::result_of(&machine, &ending), ending }),
+            announce: self.inner.store.server().shares_database(),
+        };
+        if !self.inner.store.server().append_to_run(&append).await? {
+            return Ok(false);
+        }
+        metrics::counter!("ingram_runs_ended_total", "status" => Status::Cancelled.as_str()).increment(1);
+        let had_driver = self.inner.supersede(record.id);
+        self.inner.hub.wake(record.id);
+        if !had_driver {
+            // With a driver here, that one moves the lane on when it has stopped.
+            self.inner.move_lane_on(record.smith, &record.thread_id).await;
+        }
+        Ok(true)
+    }
+}
+
+/// Reads the text that a model call had streamed so far.
+pub(crate) async fn streamed(
+    project: &ProjectStore,
+    record: &store::runs::RunRecord,
+    seal: &store::SmithSeal,
+    from: u64,
+) -> Result<String, store::Error> {
+    const BLOCKS: usize = 256;
+    let mut text = String::new();
+    let mut from = from;
+    loop {
+        let blocks = project.frames(record.id, seal, from, BLOCKS).await?;
+        if blocks.is_empty() {
+            return Ok(text);
+        }
+        for block in blocks {
+            for (seq, frame) in (block.from..).zip(block.frames) {
+                if seq < from {
+                    continue;
+                }
+                from = seq.saturating_add(1);
+                if let Frame::Delta { delta } = frame {
+                    text.push_str(&delta);
+                }
+            }
+        }
+    }
+}

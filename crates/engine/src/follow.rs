@@ -1,0 +1,155 @@
+//! Followers: cursors over a run's frames. A waiting one costs no task, only its place in its connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::ids::RunId;
+use domain::{Code, Problem};
+use store::runs::RunRecord;
+use store::{ProjectStore, SmithSeal};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::hub::{Glimpse, Published, Topic};
+use crate::{Engine, driver};
+
+/// How long a follower trusts that it would have been told; then it looks for itself.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// How many commits a follower reads from the database at once.
+const BLOCKS: usize = 64;
+
+/// Whether a follower stays when it has seen what is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Follows until the run rests.
+    Follow,
+    /// Ends after what is stored.
+    Stored,
+}
+
+/// The server shuts down; streams end where they are.
+struct Closing;
+
+/// A cursor over the frames of one run.
+pub struct Follower {
+    project: ProjectStore,
+    seal: SmithSeal,
+    run: RunId,
+    next: u64,
+    mode: Mode,
+    topic: Arc<Topic>,
+    wake: watch::Receiver<u64>,
+    drained: CancellationToken,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Engine {
+    /// Follows a run from a seq on.
+    pub fn follow(
+        &self,
+        project: ProjectStore,
+        seal: SmithSeal,
+        run: RunId,
+        from: u64,
+        mode: Mode,
+    ) -> Result<Follower, Problem> {
+        let inner = &self.inner;
+        let place = Arc::clone(&inner.followers).try_acquire_owned().map_err(|_| {
+            Problem::new(Code::ServiceOverloaded, "Too many streams are open on this server. Retry shortly.")
+        })?;
+        let topic = inner.hub.topic(run);
+        let wake = topic.subscribe();
+        Ok(Follower { project, seal, run, next: from, mode, topic, wake, drained: inner.drained.clone(), _place: place })
+    }
+
+    /// Waits until a run rests, and returns its record.
+    pub async fn rested(&self, project: &ProjectStore, seal: &SmithSeal, run: RunId) -> Result<RunRecord, Problem> {
+        let mut follower = self.follow(project.clone(), seal.clone(), run, 0, Mode::Follow)?;
+        follower.skip_to_rest().await?;
+        project.run(run).await?.ok_or_else(|| Problem::not_found("run"))
+    }
+}
+
+impl Follower {
+    /// Returns the frames that come next, at least one, or None when the run rests.
+    pub async fn next(&mut self) -> Result<Option<Vec<Arc<Published>>>, Problem> {
+        loop {
+            // Marked as seen before looking: what comes after wakes the wait below.
+            self.wake.borrow_and_update();
+            match self.topic.look(self.next) {
+                Glimpse::Frames(frames) => return Ok(self.hand_out(frames)),
+                Glimpse::Rests => return Ok(None),
+                Glimpse::UpToDate if self.mode == Mode::Stored => return Ok(None),
+                Glimpse::UpToDate => {}
+                Glimpse::Unknown => {
+                    let frames = self.read_stored().await?;
+                    if !frames.is_empty() {
+                        return Ok(self.hand_out(frames));
+                    }
+                    if self.mode == Mode::Stored || self.rests().await? {
+                        return Ok(None);
+                    }
+                }
+            }
+            if self.waited().await.is_err() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Waits until the run rests, without the frames.
+    async fn skip_to_rest(&mut self) -> Result<(), Problem> {
+        loop {
+            self.wake.borrow_and_update();
+            match self.topic.rests() {
+                Some(true) => return Ok(()),
+                Some(false) => {}
+                None => {
+                    let position = self.project.run_position(self.run).await?;
+                    if position.is_none_or(|(status, _)| status.is_final() || status.is_paused()) {
+                        return Ok(());
+                    }
+                }
+            }
+            self.waited().await.map_err(|Closing| self.goes_on())?;
+        }
+    }
+
+    /// Waits for news of the run.
+    async fn waited(&mut self) -> Result<(), Closing> {
+        tokio::select! {
+            () = self.drained.cancelled() => Err(Closing),
+            // The pause is only for announcements that never came.
+            _ = tokio::time::timeout(LOOK_AGAIN, self.wake.changed()) => Ok(()),
+        }
+    }
+
+    /// What a caller is told who waited for a run when the server had to go. Not a 503: those say that nothing was done.
+    fn goes_on(&self) -> Problem {
+        let message = format!(
+            "The server shuts down before the run {} has ended. The run goes on; read it with GET …/runs/{}.",
+            self.run, self.run
+        );
+        Problem::new(Code::InternalError, message).after_work()
+    }
+
+    fn hand_out(&mut self, frames: Vec<Arc<Published>>) -> Option<Vec<Arc<Published>>> {
+        if let Some(last) = frames.last() {
+            self.next = last.seq.saturating_add(1);
+        }
+        Some(frames)
+    }
+
+    async fn read_stored(&self) -> Result<Vec<Arc<Published>>, Problem> {
+        let blocks = self.project.frames(self.run, &self.seal, self.next, BLOCKS).await?;
+        let frames = blocks.into_iter().flat_map(|block| driver::published(self.run, block.from, block.frames));
+        // A commit's frames lie in one block; the cursor may stand inside it.
+        Ok(frames.filter(|frame| frame.seq >= self.next).collect())
+    }
+
+    /// Tells whether the run rests and everything of it was handed out.
+    async fn rests(&self) -> Result<bool, Problem> {
+        let Some((status, next_seq)) = self.project.run_position(self.run).await? else { return Ok(true) };
+        Ok((status.is_final() || status.is_paused()) && self.next >= next_seq)
+    }
+}

@@ -1,0 +1,192 @@
+//! Wake-ups and recent frames of runs, for whoever follows them on this node.
+//!
+//! A topic exists as long as somebody holds it: the driver of a run, or its followers. The frames in it are a window on what
+//! is stored already; a follower that is behind the window reads the database.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use bytes::Bytes;
+use domain::frames::Frame;
+use domain::ids::RunId;
+use tokio::sync::watch;
+
+/// A frame that is stored, with its text on the wire.
+#[derive(Debug)]
+pub struct Published {
+    pub seq: u64,
+    pub frame: Frame,
+    /// The frame as a server-sent event; encoded once for all followers.
+    pub sse: Bytes,
+}
+
+impl Published {
+    pub(crate) fn new(run: RunId, seq: u64, frame: Frame) -> Arc<Self> {
+        let mut sse = Vec::with_capacity(128);
+        frame.encode(run, seq, &mut sse);
+        Arc::new(Self { seq, frame, sse: sse.into() })
+    }
+}
+
+/// All topics of this node.
+#[derive(Clone)]
+pub(crate) struct Hub {
+    topics: Arc<Mutex<HashMap<RunId, Weak<Topic>>>>,
+    window: Window,
+}
+
+/// How many frames a topic keeps at hand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    pub(crate) frames: usize,
+    pub(crate) bytes: usize,
+}
+
+pub(crate) struct Topic {
+    run: RunId,
+    hub: Arc<Mutex<HashMap<RunId, Weak<Topic>>>>,
+    state: Mutex<State>,
+    wake: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    frames: VecDeque<Arc<Published>>,
+    bytes: usize,
+    /// Whether the run rests: nothing follows what is here.
+    rests: bool,
+    /// Whether a driver on this node publishes here, so that the window is up to date.
+    driven: bool,
+}
+
+/// What a topic has for a follower.
+pub(crate) enum Glimpse {
+    Frames(Vec<Arc<Published>>),
+    /// The window ends where the follower stands and nothing will follow.
+    Rests,
+    /// The window ends where the follower stands; a wake-up will come.
+    UpToDate,
+    /// The window cannot answer; the database can.
+    Unknown,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that holds these locks can panic half-way through a change.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Hub {
+    pub(crate) fn new(window: Window) -> Self {
+        Self { topics: Arc::default(), window }
+    }
+
+    /// Returns the topic of a run, making it if nobody holds it yet.
+    pub(crate) fn topic(&self, run: RunId) -> Arc<Topic> {
+        let mut topics = lock(&self.topics);
+        if let Some(topic) = topics.get(&run).and_then(Weak::upgrade) {
+            return topic;
+        }
+        let topic = Arc::new(Topic {
+            run,
+            hub: Arc::clone(&self.topics),
+            state: Mutex::default(),
+            wake: watch::Sender::new(0),
+        });
+        topics.insert(run, Arc::downgrade(&topic));
+        topic
+    }
+
+    /// Wakes the followers of a run, if it has any here, to look into the database.
+    pub(crate) fn wake(&self, run: RunId) {
+        let topic = lock(&self.topics).get(&run).and_then(Weak::upgrade);
+        if let Some(topic) = topic {
+            topic.wake();
+        }
+    }
+
+    /// Wakes everybody: announcements may have been missed.
+    pub(crate) fn wake_all(&self) {
+        let topics: Vec<_> = lock(&self.topics).values().filter_map(Weak::upgrade).collect();
+        for topic in topics {
+            topic.wake();
+        }
+    }
+
+    pub(crate) fn window(&self) -> Window {
+        self.window
+    }
+}
+
+impl Topic {
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.wake.subscribe()
+    }
+
+    pub(crate) fn wake(&self) {
+        self.wake.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Says that a driver on this node publishes here from now on.
+    pub(crate) fn attach(&self) {
+        let mut state = lock(&self.state);
+        *state = State { driven: true, ..State::default() };
+    }
+
+    /// Says that the driver is gone without the run having come to rest.
+    pub(crate) fn detach(&self) {
+        *lock(&self.state) = State::default();
+        self.wake();
+    }
+
+    pub(crate) fn publish(&self, frames: Vec<Arc<Published>>, rests: bool, window: Window) {
+        {
+            let mut state = lock(&self.state);
+            for frame in frames {
+                state.bytes = state.bytes.saturating_add(frame.sse.len());
+                state.frames.push_back(frame);
+            }
+            while state.frames.len() > window.frames || state.bytes > window.bytes {
+                let Some(oldest) = state.frames.pop_front() else { break };
+                state.bytes = state.bytes.saturating_sub(oldest.sse.len());
+            }
+            state.rests = rests;
+        }
+        self.wake();
+    }
+
+    /// Tells whether the run rests, where a driver on this node knows.
+    pub(crate) fn rests(&self) -> Option<bool> {
+        let state = lock(&self.state);
+        state.driven.then_some(state.rests)
+    }
+
+    /// Returns what lies from `from` on.
+    pub(crate) fn look(&self, from: u64) -> Glimpse {
+        let state = lock(&self.state);
+        if !state.driven {
+            return Glimpse::Unknown;
+        }
+        let (Some(first), Some(last)) = (state.frames.front(), state.frames.back()) else {
+            return Glimpse::Unknown;
+        };
+        if from < first.seq || from > last.seq.saturating_add(1) {
+            return Glimpse::Unknown;
+        }
+        let skip = usize::try_from(from.saturating_sub(first.seq)).unwrap_or(usize::MAX);
+        let frames: Vec<_> = state.frames.iter().skip(skip).cloned().collect();
+        if !frames.is_empty() {
+            return Glimpse::Frames(frames);
+        }
+        if state.rests { Glimpse::Rests } else { Glimpse::UpToDate }
+    }
+}
+
+impl Drop for Topic {
+    fn drop(&mut self) {
+        let mut topics = lock(&self.hub);
+        // A new topic of the same run may have taken the place already.
+        if topics.get(&self.run).is_some_and(|topic| topic.strong_count() == 0) {
+            topics.remove(&self.run);
+        }
+    }
+}

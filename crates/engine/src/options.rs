@@ -1,0 +1,67 @@
+//! What bounds the engine. Every limit can be set in the configuration.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Limits and waits of the engine (`[engine]` in the configuration file).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// Runs that may be under way on this node at once; more are refused with 503.
+    pub max_running: usize,
+    /// Runs that may wait on one thread; the next is refused with 429.
+    pub max_waiting_per_thread: usize,
+    /// Model calls of one run; one more ends it with `tool_loop_failed`.
+    pub max_model_calls: u32,
+    /// Estimated tokens of a thread's past that a model is given.
+    pub context_tokens: u64,
+    /// Turns of a thread's past that a model is given.
+    pub context_turns: usize,
+    /// Bytes of text that one run may produce; more ends it.
+    pub max_answer_bytes: usize,
+    /// Bytes of a stream that wait for their commit before the provider has to wait.
+    pub max_pending_bytes: usize,
+    /// Frames of a run under way that are kept in memory for its followers.
+    pub window_frames: usize,
+    /// Bytes of those frames.
+    pub window_bytes: usize,
+    /// Followers of all runs on this node; one more is refused with 503.
+    pub max_followers: usize,
+    /// Milliseconds without a beat after which a replica is taken for dead.
+    pub lease_ms: u64,
+    /// Milliseconds that runs under way get to finish when the server shuts down.
+    pub drain_ms: u64,
+    /// Crashes in a row that a run may have part in before it is given up.
+    pub max_crashes: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_running: 10_000,
+            max_waiting_per_thread: 16,
+            max_model_calls: 50,
+            context_tokens: 60_000,
+            context_turns: 200,
+            max_answer_bytes: 4 * 1024 * 1024,
+            max_pending_bytes: 256 * 1024,
+            window_frames: 4_096,
+            window_bytes: 1024 * 1024,
+            max_followers: 50_000,
+            lease_ms: 10_000,
+            drain_ms: 10_000,
+            max_crashes: 3,
+        }
+    }
+}
+
+impl Options {
+    pub(crate) fn lease(&self) -> Duration {
+        Duration::from_millis(self.lease_ms.max(100))
+    }
+
+    pub(crate) fn drain(&self) -> Duration {
+        Duration::from_millis(self.drain_ms)
+    }
+}

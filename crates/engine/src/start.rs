@@ -1,0 +1,182 @@
+//! Starting runs.
+
+use std::sync::Arc;
+
+use domain::content::Message;
+use domain::ids::{AgentId, Id as _, MintedThreadId, RunId, SmithId};
+use domain::principals::Actor;
+use domain::response_format::ResponseFormat;
+use domain::run::{Input, Run, Status};
+use domain::smiths::Config;
+use domain::{Code, Problem};
+use serde_json::{Map, Value};
+use store::idempotency::Remember;
+use store::runs::{
+    JournalEntry, NewFrames, NewRun, RunConfig, RunRecord, RunRequest, Saved, StartError, Started,
+};
+use store::{ProjectStore, SmithSeal};
+
+use crate::{Driver, Engine, context, structured};
+
+/// What a run is to do, for whom and as whom.
+pub struct StartRun {
+    pub smith: SmithId,
+    pub agent: AgentId,
+    pub agent_version: Option<u32>,
+    /// The smith's effective configuration; the run keeps to it.
+    pub config: Config,
+    pub seal: SmithSeal,
+    /// None: a fresh thread.
+    pub thread_id: Option<String>,
+    pub input: Vec<Message>,
+    pub channel: String,
+    pub metadata: Map<String, Value>,
+    pub response_format: Option<ResponseFormat>,
+    pub actor: Actor,
+    /// Makes the request's idempotency key known together with the run.
+    pub remember: Option<Box<dyn FnOnce(RunId) -> Remember + Send>>,
+}
+
+/// A run that was stored and runs, or waits for its turn.
+#[derive(Clone, Debug)]
+pub struct StartedRun {
+    pub id: RunId,
+    pub thread_id: String,
+    pub status: Status,
+}
+
+impl Engine {
+    /// Starts a run. What is wrong with it is said before anything is stored.
+    pub async fn start(&self, project: &ProjectStore, start: StartRun) -> Result<Option<StartedRun>, Problem> {
+        let inner = &self.inner;
+        if inner.closing.is_cancelled() {
+            return Err(Problem::new(Code::ServiceOverloaded, "The server is shutting down. Retry shortly."));
+        }
+        if let Some(format) = &start.response_format {
+            if start.thread_id.is_some() {
+                return Err(Problem::new(
+                    Code::InvalidResponseFormat,
+                    "Structured output is one stateless shot: leave out `thread_id` or `response_format`.",
+                )
+                .at("response_format"));
+            }
+            structured::check(format)?;
+        }
+        if start.input.is_empty() {
+            let has_history = match &start.thread_id {
+                Some(thread_id) => project.thread_exists(start.smith, thread_id).await?,
+                None => false,
+            };
+            if !has_history {
+                return Err(Problem::invalid_input("input", "`input` may be empty only on a thread with history."));
+            }
+        }
+        let place = Arc::clone(&inner.places).try_acquire_owned().map_err(|_| {
+            Problem::new(Code::ServiceOverloaded, "Too many runs are under way on this server. Retry shortly.")
+        })?;
+        let choice = inner.keys.choose(project, Some(start.smith), start.config.shown_model()).await?;
+
+        let ids = inner.store.ids();
+        let id: RunId = ids.mint();
+        let thread_id =
+            start.thread_id.unwrap_or_else(|| ids.mint::<MintedThreadId>().to_string());
+        let content_type = structured::content_type(start.response_format.as_ref());
+        let mut machine = Run::new(inner.machine_limits(), content_type);
+        let input = Input::Started {
+            smith_id: start.smith,
+            thread_id: thread_id.clone(),
+            warnings: context::warnings(&start.config),
+        };
+        let frames = machine.apply(input.clone()).map_err(|_| Problem::internal())?;
+        let entry = JournalEntry { input, next_seq: machine.next_seq() };
+        let node = inner.node();
+        let run = NewRun {
+            id,
+            smith: start.smith,
+            agent: start.agent,
+            agent_version: start.agent_version,
+            thread_id: thread_id.clone(),
+            channel: start.channel,
+            model: choice.model.clone(),
+            actor: start.actor,
+            request: RunRequest {
+                input: start.input,
+                metadata: start.metadata,
+                response_format: start.response_format,
+            },
+            config: RunConfig { config: start.config, resolved_model: choice.model },
+            node,
+            beginning: (entry.clone(), NewFrames { from: 0, frames: frames.clone() }),
+            waiting: inner.options.max_waiting_per_thread,
+            remember: start.remember.map(|remember| remember(id)),
+        };
+        let started = match project.start_run(&start.seal, &run).await {
+            Ok(started) => started,
+            Err(StartError::KeyTaken) => return Ok(None),
+            Err(error) => return Err(refusal(error)),
+        };
+        metrics::counter!("ingram_runs_started_total").increment(1);
+        let status = match started {
+            Started::Running => Status::Running,
+            Started::Queued => Status::Queued,
+        };
+        match started {
+            Started::Running => {
+                let now = ids.now();
+                let saved = Saved {
+                    record: RunRecord {
+                        id,
+                        project: project.id(),
+                        smith: run.smith,
+                        agent: run.agent,
+                        agent_version: run.agent_version,
+                        thread_id: run.thread_id,
+                        status,
+                        channel: run.channel,
+                        model: run.model,
+                        owner: Some(node),
+                        fence: 1,
+                        crashes: 0,
+                        next_seq: entry.next_seq,
+                        stop_reason: None,
+                        tokens: None,
+                        actor: run.actor,
+                        request: run.request,
+                        result: None,
+                        created_at: now,
+                        updated_at: now,
+                    },
+                    config: run.config,
+                    journal: vec![entry],
+                    seal: start.seal,
+                };
+                let stop = inner.register(id);
+                let driver = Driver::begin(Arc::clone(inner), saved, frames, stop)?;
+                inner.spawn(driver, place);
+            }
+            Started::Queued => {
+                drop(place);
+                // The run before may have ended between the look at the lane and the commit.
+                inner.move_lane_on(run.smith, &run.thread_id).await;
+            }
+        }
+        Ok(Some(StartedRun { id, thread_id, status }))
+    }
+}
+
+fn refusal(error: StartError) -> Problem {
+    match error {
+        StartError::Locked(run) => Problem::new(
+            Code::ConversationLocked,
+            format!("The run {run} on this thread waits for a decision or a result. Submit it or cancel that run first."),
+        )
+        .at("thread_id"),
+        StartError::Full => Problem::new(
+            Code::ConcurrencyLimitExceeded,
+            "Too many runs wait on this thread already. Retry when some of them have ended.",
+        )
+        .at("thread_id"),
+        StartError::KeyTaken => Problem::internal(),
+        StartError::Store(error) => error.into(),
+    }
+}

@@ -1,0 +1,67 @@
+//! Files that came with a run's input: readable by id, for their smith only.
+
+use domain::ids::{FileId, Id as _, SmithId};
+use serde::{Deserialize, Serialize};
+
+use crate::codec::{Place, SmithSeal};
+use crate::db::params;
+use crate::{Batch, Error, ProjectStore};
+
+const DESCRIPTION: Place = Place::new("files", "description");
+const CONTENT: Place = Place::new("files", "content");
+
+/// A file with its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredFile {
+    pub id: FileId,
+    pub media_type: String,
+    pub filename: String,
+    pub bytes: Vec<u8>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Description {
+    media_type: String,
+    filename: String,
+}
+
+impl ProjectStore {
+    /// Keeps a file of a smith.
+    pub async fn keep_file(&self, smith: SmithId, seal: &SmithSeal, file: &StoredFile) -> Result<(), Error> {
+        let row = file.id.as_bytes();
+        let description = Description { media_type: file.media_type.clone(), filename: file.filename.clone() };
+        let mut batch = Batch::new();
+        batch.exec(
+            "insert into files (id, project_id, smith_id, size, description, content, created_at) values ($1, $2, $3, $4, $5, $6, $7)",
+            params![
+                file.id,
+                self.project,
+                smith,
+                file.bytes.len(),
+                seal.seal(DESCRIPTION, &row, &description)?,
+                seal.seal_bytes(CONTENT, &row, &file.bytes),
+                self.store.ids().now()
+            ],
+        );
+        self.store.db().commit(batch).await?;
+        Ok(())
+    }
+
+    /// Reads a file of a smith.
+    pub async fn file(&self, smith: SmithId, file: FileId, seal: &SmithSeal) -> Result<Option<StoredFile>, Error> {
+        let row = self
+            .store
+            .db()
+            .read_one(
+                "select description, content from files where id = $1 and smith_id = $2 and project_id = $3",
+                params![file, smith, self.project],
+            )
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let (description, content): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        let place = file.as_bytes();
+        let Description { media_type, filename } = seal.open(DESCRIPTION, &place, &description)?;
+        let bytes = seal.open_bytes(CONTENT, &place, &content)?;
+        Ok(Some(StoredFile { id: file, media_type, filename, bytes }))
+    }
+}
