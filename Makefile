@@ -1,0 +1,36 @@
+# What people do here. `make help` lists it.
+
+DATA ?= ./data
+LISTEN ?= 127.0.0.1:8080
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test lint fmt bench docs-check
+
+help: ## Lists the targets.
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+run: build ## Builds the server and starts it on 127.0.0.1:8080 with its data in ./data.
+	@echo 'Built target/release/ingram, the server with everything it needs. Its data is in $(DATA).'
+	@echo 'Type this in another terminal:  export IC_TOKEN=$$(target/release/ingram token create --data $(DATA) --admin)'
+	@exec target/release/ingram serve --data $(DATA) --listen $(LISTEN)
+
+build: ## Builds the server: target/release/ingram.
+	@cargo build --release -p ingram
+
+test: ## Installs what the tests need and lack, then runs the lints and all tests.
+	@scripts/test-prerequisites.sh
+	@$(MAKE) --no-print-directory lint
+	@cargo nextest run --workspace
+
+lint: ## Checks the format and the lints of all code.
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets -- -D warnings
+
+fmt: ## Formats all code.
+	@cargo fmt --all
+
+bench: ## Measures the release build and prints the table of results.
+	@cargo run --release -p bench
+
+docs-check: ## Builds the documentation of the code; broken links are errors.
+	@RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items
