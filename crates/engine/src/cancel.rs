@@ -52,7 +52,7 @@ impl Engine {
             let thread_id = record.thread_id.clone();
             inputs.push(Input::Started { smith_id: record.smith, thread_id, warnings: context::warnings(&config.config) });
         }
-        inputs.push(Input::Cancelled { reason: reason.map(str::to_owned) });
+        inputs.push(Input::Cancelled { reason: reason.map(str::to_owned), said: streamed });
         let mut frames = Vec::new();
         let mut entries = Vec::new();
         for input in inputs {

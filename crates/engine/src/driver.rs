@@ -143,11 +143,12 @@ impl Driver {
     async fn run(&mut self) -> Result<(), Stop> {
         if self.record.crashes >= self.engine.options.max_crashes {
             self.begin_if_queued()?;
+            self.recall_streamed().await?;
             let message = format!(
                 "The run was under way {} times when its server went down, and was given up.",
                 self.record.crashes
             );
-            self.apply(Input::Abandoned { message })?;
+            self.apply(Input::Abandoned { message, said: self.machine.saying().to_owned() })?;
             return self.flush().await;
         }
         let mut cut = self.origin == Origin::Orphan && self.machine.decide() == Action::CallModel;
@@ -204,10 +205,15 @@ impl Driver {
         Ok(())
     }
 
+    fn call_failed(&mut self, code: Code, message: String) -> Result<(), Stop> {
+        let said = self.machine.saying().to_owned();
+        self.apply(Input::CallFailed { code, message, said })
+    }
+
     async fn call_model(&mut self) -> Result<(), Stop> {
         let (credentials, request) = match self.prepare().await {
             Ok(prepared) => prepared,
-            Err(problem) => return self.apply(Input::CallFailed { code: problem.code, message: problem.message }),
+            Err(problem) => return self.call_failed(problem.code, problem.message),
         };
         let format = self.record.request.response_format.clone();
         let mut stream = self.engine.models.call(&credentials, request).boxed();
@@ -266,7 +272,7 @@ impl Driver {
                         "The answer grew over {} bytes and was cut. Ask for less, or raise engine.max_answer_bytes.",
                         self.engine.options.max_answer_bytes
                     );
-                    return self.apply(Input::CallFailed { code: Code::RunFailed, message });
+                    return self.call_failed(Code::RunFailed, message);
                 }
                 if self.pending.bytes <= self.engine.options.max_pending_bytes {
                     next = stream.next().now_or_never();
@@ -331,7 +337,7 @@ impl Driver {
         let (stop, tokens) = match end {
             Ok(end) => end,
             Err(failure) => {
-                return self.apply(Input::CallFailed { code: Code::ModelRequestFailed, message: failure.message });
+                return self.call_failed(Code::ModelRequestFailed, failure.message);
             }
         };
         let verdict = match &self.record.request.response_format {
@@ -373,8 +379,7 @@ impl Driver {
             }
         }
         let Some(end) = end else { return Ok(false) };
-        let from = self.machine.call_first_seq();
-        let streamed = cancel::streamed(&project, &self.record, &self.seal, from).await.map_err(|error| self.broken(&error))?;
+        let streamed = self.streamed().await?;
         let mut held_back = Vec::new();
         match answer.text.strip_prefix(streamed.as_str()) {
             // The stored answer goes on where the stream was cut.
@@ -391,6 +396,19 @@ impl Driver {
         }
         self.answered(answer, Ok(end), held_back)?;
         Ok(true)
+    }
+
+    /// Reads what the present model call had streamed before its process died.
+    async fn streamed(&self) -> Result<String, Stop> {
+        let project = self.engine.store.project(self.record.project);
+        let from = self.machine.call_first_seq();
+        cancel::streamed(&project, &self.record, &self.seal, from).await.map_err(|error| self.broken(&error))
+    }
+
+    async fn recall_streamed(&mut self) -> Result<(), Stop> {
+        let streamed = self.streamed().await?;
+        self.machine.recall_streamed(&streamed);
+        Ok(())
     }
 
     fn start_commit(&mut self) -> (Commit, Vec<Arc<Published>>) {

@@ -37,6 +37,9 @@ pub enum Verdict {
 }
 
 /// Something that happened to a run. All but the deltas of an answer under way are kept in its journal.
+///
+/// What cuts an answer off carries in `said` what the answer had said until then, see [`Run::saying`]: the fold over the
+/// journal sees no deltas.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Input {
@@ -49,14 +52,14 @@ pub enum Input {
     /// The model's answer is complete.
     Replied { reply: Reply },
     /// The model could not be made to answer.
-    CallFailed { code: Code, message: String },
+    CallFailed { code: Code, message: String, said: String },
     /// The calls that the model asked for have their results.
     Answered { results: Vec<ToolResult> },
     /// The server died during the run; what was under way is done again.
     Resumed,
-    Cancelled { reason: Option<String> },
+    Cancelled { reason: Option<String>, said: String },
     /// The run cannot go on: it brought its server down too often, or its stored state makes no sense.
-    Abandoned { message: String },
+    Abandoned { message: String, said: String },
 }
 
 impl Input {
@@ -221,9 +224,19 @@ impl Run {
     /// Takes back text that a cut model call had already streamed, so that its answer can be continued instead of repeated.
     pub fn recall_streamed(&mut self, text: &str) {
         if matches!(self.phase, Phase::Thinking) {
-            self.text.truncate(self.call_text_start);
-            self.text.push_str(text);
+            self.say(text);
         }
+    }
+
+    /// Returns what the present model call has said.
+    pub fn saying(&self) -> &str {
+        self.text.get(self.call_text_start..).unwrap_or_default()
+    }
+
+    /// Makes `text` what the present model call has said.
+    fn say(&mut self, text: &str) {
+        self.text.truncate(self.call_text_start);
+        self.text.push_str(text);
     }
 
     /// Decides what the run needs next.
@@ -255,7 +268,8 @@ impl Run {
                 Vec::new()
             }
             (Phase::Thinking, Input::Replied { reply }) => self.replied(reply),
-            (Phase::Thinking, Input::CallFailed { code, message }) => {
+            (Phase::Thinking, Input::CallFailed { code, message, said }) => {
+                self.say(&said);
                 // Once tools have run, the failure is the run's, whatever the provider said.
                 let tools_have_run = self.transcript.iter().any(|item| matches!(item, Item::ToolResult(_)));
                 let code = if tools_have_run && code == Code::ModelRequestFailed { Code::RunFailed } else { code };
@@ -277,10 +291,12 @@ impl Run {
             }
             // Calls are repeated without a word to the client: no frame of theirs was cut.
             (Phase::Calling(_), Input::Resumed) => Vec::new(),
-            (Phase::Thinking | Phase::Calling(_), Input::Cancelled { reason }) => {
+            (Phase::Thinking | Phase::Calling(_), Input::Cancelled { reason, said }) => {
+                self.say(&said);
                 self.end(Ending::Cancelled { reason })
             }
-            (Phase::Thinking | Phase::Calling(_), Input::Abandoned { message }) => {
+            (Phase::Thinking | Phase::Calling(_), Input::Abandoned { message, said }) => {
+                self.say(&said);
                 self.end(Ending::Failed { code: Code::ResumeFailed, message })
             }
             _ => return Err(refusal),
@@ -364,9 +380,8 @@ impl Run {
 
     /// What a cut answer had said belongs to the thread: the person has seen it.
     fn keep_partial_text(&mut self) {
-        let partial = self.text.get(self.call_text_start..).unwrap_or_default();
-        if !partial.is_empty() {
-            self.transcript.push(Item::assistant(partial));
+        if !self.saying().is_empty() {
+            self.transcript.push(Item::assistant(self.saying()));
         }
     }
 
