@@ -1,5 +1,13 @@
 //! Tools for tests that know nothing of the product: a private PostgreSQL, the contract checker, a strict reader of
 //! event streams, fake model providers, and an HTTP client that checks every answer.
-#![expect(clippy::panic, reason = "a helper of a test fails the test that called it")]
+#![expect(
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a helper of a test fails the test that called it"
+)]
 
+pub mod contract;
+pub mod http;
 pub mod postgres;
+pub mod sse;
+pub mod upstream;
