@@ -5,6 +5,7 @@
 //! never contain a key.
 
 pub mod call;
+pub mod scripted;
 
 pub use call::{
     Attachment, Credentials, Effort, Event, Failure, FailureKind, Origin, Request, Tool, ToolChoice, Turn,
