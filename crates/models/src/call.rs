@@ -119,14 +119,19 @@ impl std::fmt::Debug for Credentials {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// The provider took the call and will hand back the answer under this name (OpenAI Responses).
-    Accepted { reference: String },
+    Accepted {
+        reference: String,
+    },
     Text(String),
     /// A summary of the model's thinking, where the provider gives one.
     Reasoning(String),
     /// A complete call. Fragments are joined by the adapter.
     ToolCall(ToolCall),
     /// The last event of a stream that ended as it should; none follows.
-    Finished { stop: StopReason, tokens: Tokens },
+    Finished {
+        stop: StopReason,
+        tokens: Tokens,
+    },
 }
 
 /// Why a call gave no complete answer.

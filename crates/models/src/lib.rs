@@ -4,9 +4,22 @@
 //! the connection, bounds every wait, retries before the first byte was passed on, and maps failures to messages that
 //! never contain a key.
 
+mod anthropic;
 pub mod call;
+mod client;
+mod gemini;
+mod openai;
+mod openai_chat;
+mod options;
+#[cfg(test)]
+mod samples;
 pub mod scripted;
+mod sse;
+mod trouble;
+mod wire;
 
 pub use call::{
     Attachment, Credentials, Effort, Event, Failure, FailureKind, Origin, Request, Tool, ToolChoice, Turn,
 };
+pub use client::{Jitter, Models};
+pub use options::Options;

@@ -1,0 +1,135 @@
+//! The driver around the adapters: opens connections, bounds every wait, retries, and puts failures into words.
+
+mod answer;
+mod attempt;
+mod reattach;
+mod retry;
+mod status;
+
+use std::fmt;
+use std::sync::Arc;
+
+use domain::models::Provider;
+use egress::{BuildError, Client, Egress, Policy, Timeouts};
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use tokio::time::Instant;
+
+use self::attempt::Call;
+use crate::call::{Credentials, Event, Failure, Origin, Request};
+use crate::options::Options;
+use crate::scripted::Scripts;
+use crate::trouble::Trouble;
+
+/// Where jitter comes from: a number from 0 to below 1, a new one with every call.
+pub type Jitter = Arc<dyn Fn() -> f64 + Send + Sync>;
+
+/// Calls models. Cheap to clone; clones share their connections.
+#[derive(Clone)]
+pub struct Models {
+    options: Arc<Options>,
+    /// Calls addresses that tenants gave.
+    guarded: Client,
+    /// Calls addresses that the operator gave.
+    trusting: Client,
+    scripts: Scripts,
+    jitter: Jitter,
+}
+
+impl fmt::Debug for Models {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Models").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Models {
+    /// Builds the clients. `tenants` is the policy for addresses that tenants give; the operator may give any.
+    pub fn new(
+        options: Options,
+        egress: &Egress,
+        tenants: Policy,
+        scripts: Scripts,
+        jitter: Jitter,
+    ) -> Result<Self, BuildError> {
+        // The waits after the connection are bounded here, where they can be told apart.
+        let timeouts = Timeouts { connect: options.connect, idle: None, total: None };
+        Ok(Self {
+            guarded: egress.client(tenants, timeouts)?,
+            trusting: egress.client(Policy::Any, timeouts)?,
+            options: Arc::new(options),
+            scripts,
+            jitter,
+        })
+    }
+
+    /// Calls a model and streams what it says.
+    ///
+    /// The stream ends after [`Event::Finished`] or the first failure. A call that failed is repeated only as long as
+    /// nothing of it was passed on. Dropping the stream closes the connection, so that the provider stops.
+    pub fn call(
+        &self,
+        credentials: &Credentials,
+        request: Request,
+    ) -> BoxStream<'static, Result<Event, Failure>> {
+        if credentials.provider == Provider::Scripted {
+            return self.scripts.call(request);
+        }
+        match Call::new(self, credentials, request) {
+            Ok(call) => call.run().boxed(),
+            Err(trouble) => {
+                let failure = trouble.into_failure(credentials.provider, &credentials.api_key, 1);
+                stream::once(async { Err(failure) }).boxed()
+            }
+        }
+    }
+
+    /// Fetches the answer to a call whose stream broke, if the provider has kept it under `reference`.
+    ///
+    /// Returns the events that the whole stream would have had, deltas joined, without [`Event::Accepted`]. Waits a
+    /// bounded time for an answer that is still being made. None: the answer is lost and the call has to be repeated.
+    pub async fn reattach(
+        &self,
+        credentials: &Credentials,
+        model: &str,
+        reference: &str,
+    ) -> Option<Vec<Event>> {
+        if credentials.provider != Provider::Openai {
+            return None;
+        }
+        let events = reattach::fetch(self, credentials, reference).await;
+        tracing::info!(model, found = events.is_some(), "looked for the stored answer of a broken call");
+        events
+    }
+
+    fn client(&self, credentials: &Credentials) -> &Client {
+        match credentials.origin {
+            Origin::Tenant => &self.guarded,
+            Origin::Operator => &self.trusting,
+        }
+    }
+}
+
+/// Returns the moment after which a wait is over.
+fn after(wait: std::time::Duration) -> Instant {
+    let now = Instant::now();
+    // Options read from a file are bounded; those built by hand may not be.
+    now.checked_add(wait).unwrap_or_else(|| now + std::time::Duration::from_secs(86_400))
+}
+
+/// Turns a request that could not be sent, or an answer that broke off, into trouble.
+fn broken(error: &egress::reqwest::Error) -> Trouble {
+    if let Some(refusal) = egress::Refusal::behind(error) {
+        return Trouble::forbidden(&refusal.to_string());
+    }
+    if error.is_connect() {
+        return Trouble::unavailable(if error.is_timeout() {
+            "could not be reached in time"
+        } else {
+            "could not be reached"
+        });
+    }
+    if error.is_builder() {
+        return Trouble::refused("could not be called with this key and address", "Set them again.");
+    }
+    Trouble::unavailable("broke the connection before the answer was complete")
+}

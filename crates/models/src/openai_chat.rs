@@ -1,0 +1,10 @@
+//! Servers that speak OpenAI's Chat Completions: `POST {base}/chat/completions`.
+//!
+//! What is sent is the part of the wire that Ollama, vLLM, llama.cpp, LM Studio and the hosted gateways have in common;
+//! what is read forgives what they leave out.
+
+mod decode;
+mod encode;
+
+pub(crate) use decode::Decoder;
+pub(crate) use encode::encode;

@@ -1,0 +1,106 @@
+use serde_json::json;
+
+use super::*;
+use crate::call::{FailureKind, Turn};
+use crate::samples;
+use crate::wire::tests::{decode, every_early_end_is_trouble};
+
+const TEXT: &str = include_str!("../../../tests/streams/chat_text.sse");
+const TOOLS: &str = include_str!("../../../tests/streams/chat_tools.sse");
+
+fn decoder() -> Decoder {
+    Decoder::new(&Request::default())
+}
+
+fn chunks(chunks: &[Value]) -> Result<Vec<Event>, Trouble> {
+    let stream: String = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
+    decode(&stream, decoder)
+}
+
+#[test]
+fn an_answer_is_decoded_however_it_is_cut() {
+    assert_eq!(
+        decode(TEXT, decoder).unwrap(),
+        [
+            Event::Reasoning("Be short.".into()),
+            Event::Text("Hé".into()),
+            Event::Text("llo".into()),
+            Event::Finished {
+                stop: StopReason::EndTurn,
+                tokens: Tokens { input: 11, output: 7, cache_read: 4, cache_write: 0, reasoning: 3 },
+            },
+        ]
+    );
+}
+
+#[test]
+fn fragments_are_joined_and_calls_without_an_id_get_one() {
+    let finished = Event::Finished { stop: StopReason::ToolCalls, tokens: Tokens::default() };
+    assert_eq!(
+        decode(TOOLS, decoder).unwrap(),
+        [
+            Event::ToolCall(samples::call("call_q", "get_weather", r#"{"city":"Ulm"}"#)),
+            Event::ToolCall(samples::call("call_1", "now", "{}")),
+            finished,
+        ]
+    );
+    let request =
+        Request { turns: vec![Turn::ToolCall(samples::call("call_1", "now", "{}"))], ..Request::default() };
+    let again = decode(TOOLS, || Decoder::new(&request)).unwrap();
+    assert_eq!(again[1], Event::ToolCall(samples::call("call_2", "now", "{}")));
+}
+
+#[test]
+fn a_cut_stream_is_trouble() {
+    every_early_end_is_trouble(TEXT, "\"finish_reason\":\"stop\"", decoder);
+    every_early_end_is_trouble(TOOLS, "\"finish_reason\":\"tool_calls\"", decoder);
+}
+
+#[test]
+fn an_answer_without_usage_and_without_done_is_whole() {
+    let events =
+        chunks(&[json!({"choices": [{"delta": {"content": "x"}, "finish_reason": "length"}]})]).unwrap();
+    assert_eq!(
+        events,
+        [Event::Text("x".into()), Event::Finished { stop: StopReason::MaxTokens, tokens: Tokens::default() },]
+    );
+}
+
+#[test]
+fn fragments_without_an_index_are_joined_by_id() {
+    let fragment = |call: Value| json!({"choices": [{"delta": {"tool_calls": [call]}}]});
+    let events = chunks(&[
+        fragment(json!({"id": "a", "function": {"name": "f", "arguments": "{\"x\":"}})),
+        fragment(json!({"function": {"arguments": "1}"}})),
+        fragment(json!({"id": "b", "function": {"name": "g", "arguments": {"y": 2}}})),
+        json!({"choices": [{"delta": {}, "finish_reason": "stop"}]}),
+    ])
+    .unwrap();
+    assert_eq!(events[0], Event::ToolCall(samples::call("a", "f", r#"{"x":1}"#)));
+    assert_eq!(events[1], Event::ToolCall(samples::call("b", "g", r#"{"y":2}"#)));
+    assert!(matches!(events[2], Event::Finished { stop: StopReason::ToolCalls, .. }));
+}
+
+#[test]
+fn errors_in_the_stream_are_told_apart() {
+    let kind = |error: Value| chunks(&[json!({"error": error})]).unwrap_err().kind;
+    assert_eq!(kind(json!({"code": 502, "message": "upstream"})), FailureKind::Unavailable);
+    assert_eq!(kind(json!("out of memory")), FailureKind::Unavailable);
+    assert_eq!(kind(json!({"type": "invalid_request_error", "message": "m"})), FailureKind::Refused);
+}
+
+#[test]
+fn garbage_is_trouble() {
+    assert_eq!(decode("data: nonsense\n\n", decoder), Err(Trouble::garbage()));
+    assert_eq!(decode("{\"choices\":[]}", decoder), Err(Trouble::cut()));
+}
+
+#[test]
+fn calls_without_end_are_trouble() {
+    let fragments: Vec<_> =
+        (0..=MOST_CALLS).map(|index| json!({"index": index, "id": index.to_string()})).collect();
+    let mut decoder = decoder();
+    let chunk = json!({"choices": [{"delta": {"tool_calls": fragments}}]});
+    let event = SseEvent { name: String::new(), data: chunk.to_string() };
+    assert_eq!(decoder.on_event(&event), Err(Trouble::garbage()));
+}

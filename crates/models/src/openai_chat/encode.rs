@@ -1,0 +1,215 @@
+//! Our request in the Chat Completions wire.
+
+use domain::items::ToolCall;
+use domain::response_format::ResponseFormat;
+use http::header::AUTHORIZATION;
+use serde_json::{Map, Value, json};
+
+use crate::call::{Attachment, Credentials, Request, Tool, ToolChoice, Turn};
+use crate::openai::effort_name;
+use crate::trouble::Trouble;
+use crate::wire::{WireRequest, copy_sampling, data_url, instructions_naming_json, kind_of};
+
+const SAMPLING: &[&str] = &[
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "frequency_penalty",
+    "presence_penalty",
+    "repetition_penalty",
+    "seed",
+    "stop",
+    "logit_bias",
+    "parallel_tool_calls",
+    "service_tier",
+    "user",
+    "verbosity",
+];
+
+pub(crate) fn encode(request: &Request, credentials: &Credentials) -> Result<WireRequest, Trouble> {
+    let mut body = Map::new();
+    body.insert("model".into(), request.model.clone().into());
+    body.insert("stream".into(), true.into());
+    body.insert("stream_options".into(), json!({"include_usage": true}));
+    body.insert("messages".into(), messages(request)?.into());
+    if !request.tools.is_empty() {
+        body.insert("tools".into(), request.tools.iter().map(tool).collect());
+        body.insert("tool_choice".into(), tool_choice(&request.tool_choice));
+    }
+    if let Some(format) = &request.response_format {
+        body.insert("response_format".into(), response_format(format));
+    }
+    if let Some(effort) = request.reasoning_effort {
+        body.insert("reasoning_effort".into(), effort_name(effort).into());
+    }
+    if let Some(most) = request.max_output_tokens {
+        // The newer `max_completion_tokens` is unknown to most servers of this kind.
+        body.insert("max_tokens".into(), most.into());
+    }
+    copy_sampling(request, SAMPLING, &mut body);
+    if request.tools.is_empty() {
+        body.remove("parallel_tool_calls");
+    }
+    Ok(WireRequest {
+        path: vec!["chat".into(), "completions".into()],
+        query: None,
+        headers: vec![(AUTHORIZATION, format!("Bearer {}", credentials.api_key))],
+        body: Value::Object(body),
+    })
+}
+
+fn messages(request: &Request) -> Result<Vec<Value>, Trouble> {
+    let mut messages = Vec::new();
+    let instructions = instructions_naming_json(request);
+    if !instructions.is_empty() {
+        messages.push(json!({"role": "system", "content": instructions}));
+    }
+    // An assistant's text and its calls are one message in this wire.
+    let mut said: Option<Said<'_>> = None;
+    for turn in &request.turns {
+        match turn {
+            Turn::Assistant { text } => {
+                messages.extend(said.take().map(Said::message));
+                said = Some(Said { text, calls: Vec::new() });
+            }
+            Turn::ToolCall(call) => said.get_or_insert_default().calls.push(call),
+            Turn::User { text, attachments } => {
+                messages.extend(said.take().map(Said::message));
+                messages.push(json!({"role": "user", "content": user_content(text, attachments)?}));
+            }
+            Turn::ToolResult(result) => {
+                messages.extend(said.take().map(Said::message));
+                messages
+                    .push(json!({"role": "tool", "tool_call_id": result.call_id, "content": result.output}));
+            }
+        }
+    }
+    messages.extend(said.take().map(Said::message));
+    Ok(messages)
+}
+
+#[derive(Default)]
+struct Said<'turn> {
+    text: &'turn str,
+    calls: Vec<&'turn ToolCall>,
+}
+
+impl Said<'_> {
+    fn message(self) -> Value {
+        if self.calls.is_empty() {
+            return json!({"role": "assistant", "content": self.text});
+        }
+        let calls: Value = self
+            .calls
+            .into_iter()
+            .map(|call| {
+                let function = json!({"name": call.name, "arguments": call.arguments});
+                json!({"id": call.id, "type": "function", "function": function})
+            })
+            .collect();
+        let content = if self.text.is_empty() { Value::Null } else { self.text.into() };
+        json!({"role": "assistant", "content": content, "tool_calls": calls})
+    }
+}
+
+fn user_content(text: &str, attachments: &[Attachment]) -> Result<Value, Trouble> {
+    if attachments.is_empty() {
+        return Ok(text.into());
+    }
+    let mut parts = Vec::new();
+    if !text.is_empty() {
+        parts.push(json!({"type": "text", "text": text}));
+    }
+    for attachment in attachments {
+        parts.push(match attachment {
+            Attachment::ImageUrl(url) => json!({"type": "image_url", "image_url": {"url": url}}),
+            Attachment::Image { media_type, bytes } => {
+                json!({"type": "image_url", "image_url": {"url": data_url(media_type, bytes)}})
+            }
+            Attachment::File { media_type, filename, bytes } => {
+                let file = json!({"filename": filename, "file_data": data_url(media_type, bytes)});
+                json!({"type": "file", "file": file})
+            }
+            Attachment::FileUrl { .. } => {
+                let what = format!("does not take {}", kind_of(attachment));
+                return Err(Trouble::refused(what, "Send the file's bytes instead."));
+            }
+        });
+    }
+    Ok(parts.into())
+}
+
+fn tool(tool: &Tool) -> Value {
+    let mut function = Map::new();
+    function.insert("name".into(), tool.name.clone().into());
+    function.insert("description".into(), tool.description.clone().into());
+    function.insert("parameters".into(), tool.parameters.clone());
+    // Servers that do not know the field may refuse it, so it is sent only where it says something.
+    if tool.strict {
+        function.insert("strict".into(), true.into());
+    }
+    json!({"type": "function", "function": function})
+}
+
+fn tool_choice(choice: &ToolChoice) -> Value {
+    match choice {
+        ToolChoice::Auto => "auto".into(),
+        ToolChoice::None => "none".into(),
+        ToolChoice::Required => "required".into(),
+        ToolChoice::Named(name) => json!({"type": "function", "function": {"name": name}}),
+    }
+}
+
+fn response_format(format: &ResponseFormat) -> Value {
+    match format {
+        ResponseFormat::JsonObject => json!({"type": "json_object"}),
+        ResponseFormat::JsonSchema { name, schema, strict } => {
+            json!({"type": "json_schema", "json_schema": {"name": name, "schema": schema, "strict": strict}})
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples;
+
+    #[test]
+    fn a_full_request_is_encoded() {
+        let wire = encode(&samples::full_request("llama3.3"), &samples::credentials()).unwrap();
+        assert_eq!(wire.path, ["chat", "completions"]);
+        assert_eq!(wire.headers, [(AUTHORIZATION, "Bearer sk-test-secret".to_owned())]);
+        insta::assert_json_snapshot!(wire.body);
+    }
+
+    #[test]
+    fn a_plain_request_has_nothing_that_was_not_asked_for() {
+        let wire = encode(&samples::plain_request("llama3.3"), &samples::credentials()).unwrap();
+        insta::assert_json_snapshot!(wire.body, @r#"
+        {
+          "model": "llama3.3",
+          "stream": true,
+          "stream_options": {
+            "include_usage": true
+          },
+          "messages": [
+            {
+              "role": "user",
+              "content": "Hello"
+            }
+          ]
+        }
+        "#);
+    }
+
+    #[test]
+    fn a_file_by_address_is_refused_with_advice() {
+        let file = Attachment::FileUrl { url: "https://example.com/a.pdf".into(), filename: None };
+        let turn = Turn::User { text: String::new(), attachments: vec![file] };
+        let request = Request { turns: vec![turn], ..samples::plain_request("llama3.3") };
+        let trouble = encode(&request, &samples::credentials()).unwrap_err();
+        let failure = trouble.into_failure(domain::models::Provider::OpenaiCompatible, samples::KEY, 1);
+        insta::assert_snapshot!(failure, @"OpenAI-compatible does not take a file that is given by address. Send the file's bytes instead.");
+    }
+}
