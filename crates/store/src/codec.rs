@@ -57,7 +57,7 @@ impl Store {
     /// Makes the data key of a new smith: the seal to use, and the wrapped key to store.
     pub(crate) fn new_seal(&self, smith: SmithId) -> (SmithSeal, Vec<u8>) {
         let key = Arc::new(DataKey::generate(self.ids()));
-        let wrapped = self.inner.master.wrap(&key, DATA_KEY.of_row(&smith.as_bytes()));
+        let wrapped = self.inner.master.wrap(&key, DATA_KEY.of_row(&smith.as_bytes()), self.ids());
         (SmithSeal { key, store: self.clone() }, wrapped)
     }
 

@@ -1,0 +1,11 @@
+//! All cryptography of the server: ids and randomness, sealing, tokens. Small, so that it can be reviewed in one sitting.
+
+mod ids;
+mod sealing;
+mod tokens;
+
+pub use ids::{Ids, SystemClock};
+pub use sealing::{Context, DataKey, InvalidMasterKey, MasterKey, SealError};
+pub use tokens::{
+    Claims, KeyError, SigningKey, Subject, TokenError, TokenKind, Verified, Verifier, constant_time_eq, token_hash,
+};
