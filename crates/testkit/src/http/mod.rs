@@ -109,7 +109,7 @@ impl Client {
     /// # Panics
     /// When no answer comes, or it breaks the contract.
     pub async fn send_bytes(&self, method: Method, path: &str, body: Option<Bytes>) -> Answer {
-        match self.try_send_bytes(method.clone(), path, body).await {
+        match self.send_or_break(method.clone(), path, body).await {
             Ok(answer) => answer,
             Err(problem) => panic!("{method} {path}: no answer: {problem:?}"),
         }
@@ -122,7 +122,7 @@ impl Client {
     ///
     /// # Panics
     /// When a whole answer comes that breaks the contract.
-    pub async fn try_send_bytes(
+    pub async fn send_or_break(
         &self,
         method: Method,
         path: &str,
@@ -156,16 +156,32 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Reader, Box<Answer>> {
+        match self.stream_or_break(method.clone(), path, body).await {
+            Ok(answered) => answered,
+            Err(problem) => panic!("{method} {path}: no answer: {problem:?}"),
+        }
+    }
+
+    /// Sends a request whose answer may be a stream to a server that may die before it answers.
+    ///
+    /// # Errors
+    /// When the connection fails, or breaks before the head of a stream or the end of another answer; inside is the
+    /// answer, when it is no stream.
+    ///
+    /// # Panics
+    /// When an answer comes that breaks the contract.
+    pub async fn stream_or_break(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> reqwest::Result<Result<Reader, Box<Answer>>> {
         let bytes = body.map(|body| Bytes::from(body.to_string()));
-        let response = self.request(method.clone(), path, bytes).send().await;
-        let response = response.unwrap_or_else(|problem| panic!("{method} {path}: no answer: {problem:?}"));
+        let response = self.request(method.clone(), path, bytes).send().await?;
         let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
         let is_stream = content_type.is_some_and(|value| value.starts_with("text/event-stream"));
         if !is_stream || response.status() != 200 {
-            let answer = self.read_whole(&method, path, response).await;
-            let answer =
-                answer.unwrap_or_else(|problem| panic!("{method} {path}: half an answer: {problem:?}"));
-            return Err(Box::new(answer));
+            return Ok(Err(Box::new(self.read_whole(&method, path, response).await?)));
         }
         let head = Contract::load().check_head(method.as_str(), path, 200, response.headers());
         assert!(head.is_empty(), "{method} {path}: the answer breaks the contract:\n  {}", head.join("\n  "));
@@ -175,7 +191,7 @@ impl Client {
             Some(first) => check.starting(StreamStart::At(first)),
             None => check,
         };
-        Ok(Reader::new(response).checked_by(check))
+        Ok(Ok(Reader::new(response).checked_by(check)))
     }
 
     /// Follows a log, from its start or after the id that a client has seen last.

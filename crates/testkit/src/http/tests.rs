@@ -143,3 +143,12 @@ async fn a_gap_after_a_resume_fails_the_test() {
     let client = serve(move |_| event_stream(gap(), None)).await;
     client.follow(EVENTS, Some(1)).await.collect_until_end().await;
 }
+
+#[tokio::test]
+async fn a_server_that_is_gone_is_an_error_for_who_expects_it() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let client = Client::new(&format!("http://{}", listener.local_addr().unwrap()));
+    drop(listener);
+    assert!(client.stream_or_break(Method::POST, RUNS, Some(&json!({}))).await.is_err());
+    assert!(client.send_or_break(Method::GET, "/health", None).await.is_err());
+}

@@ -148,8 +148,9 @@ async fn disconnect_all(admin: &Client, database: &str) -> Result<()> {
 }
 
 async fn server() -> Result<String> {
-    if let Ok(url) = std::env::var(SERVER_VARIABLE) {
-        return Ok(url);
+    match std::env::var(SERVER_VARIABLE) {
+        Ok(url) if !url.is_empty() => return Ok(url),
+        _ => {}
     }
     tokio::task::spawn_blocking(cluster::url).await.context("start of the cluster")?
 }
