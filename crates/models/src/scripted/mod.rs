@@ -14,15 +14,15 @@ use std::fmt;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures::stream::{self, BoxStream, StreamExt};
 
 use self::format::Script;
 use crate::call::{Event, Failure, FailureKind, Request};
 
-/// The script that is built into the program, and the name it has.
-const DEMO: (&str, &str) = ("demo", include_str!("demo.toml"));
+/// The name of the script that is built into the program.
+const DEMO: &str = "demo";
 
 /// How long a script file may be, in bytes.
 const MAX_FILE_BYTES: u64 = 256 * 1024;
@@ -47,14 +47,33 @@ pub enum ScriptError {
         path.display()
     )]
     Name { path: PathBuf },
-    #[error("{file}: {fault}")]
-    Format { file: String, fault: String },
+    #[error("{}: {fault}", path.display())]
+    Format { path: PathBuf, fault: String },
 }
 
 /// The scripts that this server has. Cheap to clone.
 #[derive(Clone)]
 pub struct Scripts {
-    scripts: Arc<BTreeMap<String, Script>>,
+    scripts: Arc<BTreeMap<String, Entry>>,
+}
+
+/// The demo's patterns take their time to compile: a server that never plays it should not pay for it at start. Tests
+/// make sure that it has no fault.
+enum Entry {
+    Demo(OnceLock<Result<Script, String>>),
+    Loaded(Script),
+}
+
+impl Entry {
+    fn script(&self) -> Result<&Script, &str> {
+        match self {
+            Self::Demo(script) => {
+                let script = script.get_or_init(|| Script::parse(include_str!("demo.toml")));
+                script.as_ref().map_err(String::as_str)
+            }
+            Self::Loaded(script) => Ok(script),
+        }
+    }
 }
 
 impl fmt::Debug for Scripts {
@@ -64,20 +83,21 @@ impl fmt::Debug for Scripts {
 }
 
 impl Scripts {
-    /// Loads the scripts that are built into the program.
-    pub fn bundled() -> Result<Self, ScriptError> {
-        Ok(Self { scripts: Arc::new(bundled()?) })
+    /// Returns the scripts that are built into the program.
+    pub fn bundled() -> Self {
+        Self { scripts: Arc::new(bundled()) }
     }
 
     /// Loads the built-in scripts and every `*.toml` of the folder, which is named by its file's stem.
     ///
     /// A file of the folder replaces a built-in script of the same name.
     pub fn load(folder: &Path) -> Result<Self, ScriptError> {
-        let mut scripts = bundled()?;
+        let mut scripts = bundled();
         for path in script_files(folder)? {
             let name = script_name(&path)?;
-            let script = parse(&path.display().to_string(), &read_bounded(&path)?)?;
-            scripts.insert(name, script);
+            let script = Script::parse(&read_bounded(&path)?)
+                .map_err(|fault| ScriptError::Format { path: path.clone(), fault })?;
+            scripts.insert(name, Entry::Loaded(script));
         }
         Ok(Self { scripts: Arc::new(scripts) })
     }
@@ -90,10 +110,14 @@ impl Scripts {
     /// Answers a request as the script that it names as its model says.
     pub fn call(&self, request: Request) -> BoxStream<'static, Result<Event, Failure>> {
         let name = request.model.strip_prefix("scripted/").unwrap_or(&request.model);
-        let Some(script) = self.scripts.get(name) else {
-            return stream::iter([Err(self.unknown(name))]).boxed();
-        };
-        player::play(player::plan(script, &request))
+        match self.scripts.get(name).map(Entry::script) {
+            Some(Ok(script)) => player::play(player::plan(script, &request)),
+            Some(Err(fault)) => {
+                let message = format!("The script `{name}` cannot be played: {fault}");
+                stream::iter([Err(Failure { kind: FailureKind::Refused, message })]).boxed()
+            }
+            None => stream::iter([Err(self.unknown(name))]).boxed(),
+        }
     }
 
     fn unknown(&self, name: &str) -> Failure {
@@ -110,13 +134,8 @@ impl Scripts {
     }
 }
 
-fn bundled() -> Result<BTreeMap<String, Script>, ScriptError> {
-    let (name, text) = DEMO;
-    Ok(BTreeMap::from([(name.to_owned(), parse("the built-in script `demo`", text)?)]))
-}
-
-fn parse(file: &str, text: &str) -> Result<Script, ScriptError> {
-    Script::parse(text).map_err(|fault| ScriptError::Format { file: file.to_owned(), fault })
+fn bundled() -> BTreeMap<String, Entry> {
+    BTreeMap::from([(DEMO.to_owned(), Entry::Demo(OnceLock::new()))])
 }
 
 /// Lists the script files of a folder in the order of their names.
@@ -125,7 +144,9 @@ fn script_files(folder: &Path) -> Result<Vec<PathBuf>, ScriptError> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(read)? {
         let path = entry.map_err(read)?.path();
-        if path.extension().is_none_or(|extension| extension != "toml") || !path.is_file() {
+        // Hidden files are what editors and file systems leave behind.
+        let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if is_hidden || path.extension().is_none_or(|extension| extension != "toml") || !path.is_file() {
             continue;
         }
         if files.len() == MAX_SCRIPTS {

@@ -1,3 +1,5 @@
+use std::sync::LazyLock;
+
 use domain::items::{ToolCall, ToolResult};
 use domain::response_format::ResponseFormat;
 use domain::run::StopReason;
@@ -14,7 +16,7 @@ mod faults;
 
 fn scripts(text: &str) -> Scripts {
     let script = Script::parse(text).unwrap_or_else(|fault| panic!("{fault}"));
-    Scripts { scripts: Arc::new(BTreeMap::from([("test".to_owned(), script)])) }
+    Scripts { scripts: Arc::new(BTreeMap::from([("test".to_owned(), Entry::Loaded(script))])) }
 }
 
 fn user(text: &str) -> Turn {
@@ -46,7 +48,7 @@ fn request(turns: Vec<Turn>) -> Request {
 
 /// Plays without the delays.
 fn events(scripts: &Scripts, request: &Request) -> Vec<Result<Event, Failure>> {
-    let script = &scripts.scripts[&request.model];
+    let script = scripts.scripts[&request.model].script().unwrap();
     let steps =
         player::plan(script, request).into_iter().filter(|step| !matches!(step, player::Step::Wait(_)));
     player::play(steps.collect()).collect().now_or_never().unwrap()
@@ -274,7 +276,7 @@ async fn delays_pass_before_the_first_chunk_and_between_chunks() {
 
 #[test]
 fn an_unknown_script_is_refused_with_what_to_do() {
-    let scripts = Scripts::bundled().unwrap();
+    let scripts = Scripts::bundled();
     let request = Request { model: "missing".into(), ..Request::default() };
     let events: Vec<_> = scripts.call(request).collect().now_or_never().unwrap();
     let [Err(failure)] = events.as_slice() else { panic!("{events:?}") };
@@ -322,7 +324,8 @@ fn turns() -> impl Strategy<Value = Vec<Turn>> {
 proptest! {
     #[test]
     fn the_same_request_gets_the_same_events_and_one_end(turns in turns(), limit in prop::option::of(0_u64..50)) {
-        let scripts = Scripts::bundled().unwrap();
+        static SCRIPTS: LazyLock<Scripts> = LazyLock::new(Scripts::bundled);
+        let scripts = SCRIPTS.clone();
         let request = Request { model: "demo".into(), max_output_tokens: limit, ..request(turns) };
         let first = events(&scripts, &request);
         prop_assert_eq!(&first, &events(&scripts, &request));

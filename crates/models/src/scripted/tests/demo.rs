@@ -1,10 +1,13 @@
 //! What the built-in script says to a newcomer.
 
+use std::sync::LazyLock;
+
 use super::*;
 
 /// Says one thing after the other in one thread; returns the answers.
 fn talk(messages: &[&str]) -> Vec<String> {
-    let scripts = Scripts::bundled().unwrap();
+    static SCRIPTS: LazyLock<Scripts> = LazyLock::new(Scripts::bundled);
+    let scripts = SCRIPTS.clone();
     let mut turns = Vec::new();
     let mut answers = Vec::new();
     for message in messages {
@@ -21,6 +24,13 @@ fn talk(messages: &[&str]) -> Vec<String> {
 fn check(messages: &[&str], expected: &str) {
     let answer = talk(messages).pop().unwrap();
     assert!(answer.contains(expected), "{answer}");
+}
+
+#[test]
+fn it_has_no_fault() {
+    if let Err(fault) = Script::parse(include_str!("../demo.toml")) {
+        panic!("{fault}");
+    }
 }
 
 #[test]
@@ -42,7 +52,16 @@ fn it_greets_by_name_and_remembers_the_name() {
     check(&["My name is Ada", "My name is Grace", "What is my name"], "Your name is Grace.");
     check(&["my name is ada", "Hello"], "Hello again, ada!");
     check(&["What is my name?"], "You have not told me your name");
+    check(&["Hello, I’m Élodie!"], "Hello Élodie, nice");
     check(&["Hi, I'm trying this out"], "Hello! I am the demo script");
+}
+
+#[test]
+fn small_talk_does_not_swallow_a_question() {
+    check(&["Hello! What can you do?"], "Count to ten");
+    check(&["Hey, write me a poem"], "No mind is at work");
+    check(&["Thanks!"], "You are welcome");
+    check(&["Great, and who won the cup?"], "no rule for that");
 }
 
 #[test]
@@ -60,7 +79,7 @@ fn a_long_message_is_not_echoed_in_full() {
 
 #[test]
 fn it_streams_word_by_word() {
-    let scripts = Scripts::bundled().unwrap();
+    let scripts = Scripts::bundled();
     let events = events(&scripts, &Request { model: "demo".into(), ..request(vec![user("count to ten")]) });
     assert_eq!(events.len(), 11);
     assert_eq!(end_of(&events).0, StopReason::EndTurn);
@@ -68,7 +87,7 @@ fn it_streams_word_by_word() {
 
 #[test]
 fn it_tells_what_a_tool_brought_back_and_fails_when_asked_to() {
-    let scripts = Scripts::bundled().unwrap();
+    let scripts = Scripts::bundled();
     let ask = |turns| events(&scripts, &Request { model: "demo".into(), ..request(turns) });
     assert_eq!(
         text_of(&ask(vec![user("hi"), result("clock", "noon", false)])),

@@ -79,8 +79,12 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
 
 #[test]
 fn every_toml_file_of_the_folder_is_a_script_beside_the_built_in_ones() {
-    let folder =
-        folder(&[("b.toml", "[[rule]]\nsay = 'b'"), ("a.toml", "[[rule]]\nsay = 'a'"), ("notes.txt", "?")]);
+    let folder = folder(&[
+        ("b.toml", "[[rule]]\nsay = 'b'"),
+        ("a.toml", "[[rule]]\nsay = 'a'"),
+        ("notes.txt", "?"),
+        (".b.toml", "?"),
+    ]);
     let scripts = Scripts::load(folder.path()).unwrap();
     assert_eq!(scripts.names().collect::<Vec<_>>(), ["a", "b", "demo"]);
     assert_eq!(text_of(&events(&scripts, &Request { model: "b".into(), ..Request::default() })), "b");
