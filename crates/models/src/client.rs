@@ -65,7 +65,8 @@ impl Models {
     /// Calls a model and streams what it says.
     ///
     /// The stream ends after [`Event::Finished`] or the first failure. A call that failed is repeated only as long as
-    /// nothing of it was passed on. Dropping the stream closes the connection, so that the provider stops.
+    /// nothing that the model said was passed on; every attempt may begin with an [`Event::Accepted`] of its own. Dropping
+    /// the stream closes the connection, so that the provider stops.
     pub fn call(
         &self,
         credentials: &Credentials,
@@ -96,7 +97,7 @@ impl Models {
         if credentials.provider != Provider::Openai {
             return None;
         }
-        let events = reattach::fetch(self, credentials, reference).await;
+        let events = reattach::fetch(&self.options, self.client(credentials), credentials, reference).await;
         tracing::info!(model, found = events.is_some(), "looked for the stored answer of a broken call");
         events
     }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::answer::Answer;
-use super::{Jitter, Models, after, broken, retry, status};
+use super::{Jitter, Models, after, broken, reattach, retry, status};
 use crate::call::{Credentials, Event, Failure, FailureKind, Request};
 use crate::options::Options;
 use crate::trouble::Trouble;
@@ -60,11 +60,15 @@ impl Call {
             let mut attempt = 1;
             loop {
                 let mut passed_on = false;
+                let mut accepted = None;
                 let trouble = match self.open(deadline).await {
                     Ok(mut answer) => loop {
                         match answer.next().await {
                             Ok(Some(event)) => {
-                                passed_on = true;
+                                match &event {
+                                    Event::Accepted { reference } => accepted = Some(reference.clone()),
+                                    _ => passed_on = true,
+                                }
                                 yield Ok(event);
                             }
                             Ok(None) => return,
@@ -73,9 +77,18 @@ impl Call {
                     },
                     Err(trouble) => trouble,
                 };
+                let may_pass = !passed_on && trouble.kind == FailureKind::Unavailable;
+                // An answer that was accepted is paid for; it may be there although its stream broke.
+                if let Some(reference) = accepted.filter(|_| may_pass)
+                    && let Some(events) = self.reattach(&reference, deadline).await
+                {
+                    for event in events {
+                        yield Ok(event);
+                    }
+                    return;
+                }
                 let wait = retry::wait(&self.options, attempt, trouble.retry_after, (self.jitter)());
-                let gives_up = passed_on
-                    || trouble.kind != FailureKind::Unavailable
+                let gives_up = !may_pass
                     || attempt >= self.options.attempts
                     || after(wait) >= deadline;
                 if gives_up {
@@ -93,6 +106,11 @@ impl Call {
                 attempt = attempt.saturating_add(1);
             }
         }
+    }
+
+    async fn reattach(&self, reference: &str, deadline: Instant) -> Option<Vec<Event>> {
+        let fetch = reattach::fetch(&self.options, &self.client, &self.credentials, reference);
+        timeout_at(deadline, fetch).await.ok().flatten()
     }
 
     /// Sends the request and waits for an answer that is a stream.
