@@ -4,10 +4,21 @@
 //! `store.organization(id)` for what an organization key administers, `store.server()` for what belongs to no tenant
 //! (tokens by their id, signing keys, nodes, runs to recover). No query takes a bare id of a tenant's entity.
 
+pub mod agents;
+pub mod bootstrap;
 mod codec;
 pub mod db;
 pub mod files;
+mod filter;
+pub mod idempotency;
+pub mod model_keys;
+pub mod projects;
 pub mod runs;
+mod signing;
+pub mod smiths;
+#[cfg(test)]
+mod testing;
+pub mod tokens;
 
 use std::sync::Arc;
 
@@ -31,6 +42,14 @@ pub enum Error {
     Sealed(#[from] SealError),
     #[error("stored JSON cannot be read")]
     Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Signing(#[from] vault::KeyError),
+    /// The database belongs to another master key than the one that was given.
+    #[error(
+        "the database was filled under another master key (fingerprint {stored}) than the one given now ({given}): give the \
+         server the key that belongs to this database, with INGRAM_MASTER_KEY or INGRAM_MASTER_KEY_FILE"
+    )]
+    OtherMasterKey { stored: String, given: String },
 }
 
 impl Error {
@@ -51,7 +70,10 @@ impl From<Error> for Problem {
         match error {
             Error::Db(DbError::Unavailable(_)) => {
                 tracing::error!(error = %error, "The database is not available.");
-                Self::new(Code::StorageUnavailable, "The database is not available right now. Nothing was done; retry shortly.")
+                Self::new(
+                    Code::StorageUnavailable,
+                    "The database is not available right now. Nothing was done; retry shortly.",
+                )
             }
             error => {
                 tracing::error!(error = %error, "The store failed.");
@@ -72,6 +94,7 @@ struct Inner {
     master: MasterKey,
     ids: Ids,
     data_keys: Cache<SmithId, Arc<DataKey>>,
+    signing: signing::Signing,
 }
 
 /// The data of one project.
@@ -99,7 +122,9 @@ impl Store {
     pub async fn open(options: &DbOptions, master: MasterKey, ids: Ids) -> Result<Self, Error> {
         let db = Db::open(options).await?;
         let data_keys = Cache::new(DATA_KEYS);
-        Ok(Self { inner: Arc::new(Inner { db, master, ids, data_keys }) })
+        Ok(Self {
+            inner: Arc::new(Inner { db, master, ids, data_keys, signing: signing::Signing::default() }),
+        })
     }
 
     pub fn project(&self, project: ProjectId) -> ProjectStore {

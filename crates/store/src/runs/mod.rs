@@ -22,6 +22,7 @@ use serde_json::{Map, Value};
 
 pub use append::{Append, End, TAKEN};
 pub use claim::Claimed;
+pub(crate) use read::after_prefix;
 pub use read::{Block, RunFilter, Saved};
 pub use start::{NewRun, StartError, Started};
 

@@ -1,0 +1,281 @@
+//! Tokens: minting, listing, revoking, and what is known of a presented one.
+
+use domain::Timestamp;
+use domain::ids::{OrganizationId, ProjectId, SmithId, TokenId};
+use domain::principals::Permission;
+use vault::{Claims, Subject, TokenKind, token_hash};
+
+use crate::db::{Row, Value, params};
+use crate::filter::Filter;
+use crate::idempotency::Remembering;
+use crate::{Batch, DbError, Error, OrganizationStore, ProjectStore, ServerStore, Store};
+
+/// The `iss` claim of every token.
+pub const ISSUER: &str = "ingram";
+
+const OWNER: &str = "token_owner";
+const TOKEN: &str = "token";
+
+const COLUMNS: &str =
+    "id, kind, organization_id, project_id, smith_id, name, scopes, created_at, expires_at, revoked_at";
+
+/// A token as lists show it. Its text is nowhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRecord {
+    pub id: TokenId,
+    pub subject: Subject,
+    pub name: Option<String>,
+    pub scopes: Vec<String>,
+    pub created_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// What a new token is to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewToken {
+    pub name: Option<String>,
+    /// None: it does not expire.
+    pub ttl_seconds: Option<u32>,
+}
+
+/// A token with its text, which exists here and with its owner only.
+#[derive(Clone)]
+pub struct Minted {
+    pub text: String,
+    pub record: TokenRecord,
+}
+
+/// What the store knows of a token that somebody presents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresentedToken {
+    pub hash: [u8; 32],
+    pub subject: Subject,
+    pub scopes: Vec<String>,
+    pub expires_at: Option<Timestamp>,
+    pub revoked_at: Option<Timestamp>,
+    /// Whether its project or its smith is gone.
+    pub orphaned: bool,
+}
+
+impl ProjectStore {
+    /// Mints a tenant-admin token. Returns None when the project is gone.
+    pub async fn mint_admin_token(
+        &self,
+        new: &NewToken,
+        remember: Remembering<'_, Minted>,
+    ) -> Result<Option<Minted>, Error> {
+        let subject = Subject::Project(self.project);
+        let minted = self.store.sign(subject, vec!["tenant:*".to_owned()], new).await?;
+        self.store.keep(minted, remember).await
+    }
+
+    /// Mints a token of one smith. Returns None when the project has no such smith.
+    pub async fn mint_smith_token(
+        &self,
+        smith: SmithId,
+        permissions: &[Permission],
+        new: &NewToken,
+        remember: Remembering<'_, Minted>,
+    ) -> Result<Option<Minted>, Error> {
+        let scopes = Permission::ALL.iter().filter(|permission| permissions.contains(permission));
+        let scopes = scopes.map(|permission| permission.as_str().to_owned()).collect();
+        let minted = self.store.sign(Subject::Smith(self.project, smith), scopes, new).await?;
+        self.store.keep(minted, remember).await
+    }
+
+    /// Lists the project's tokens, newest first, expired and revoked ones too. Returns up to `limit` of them.
+    pub async fn tokens(&self, before: Option<TokenId>, limit: usize) -> Result<Vec<TokenRecord>, Error> {
+        self.store.list_tokens(Filter::new("project_id = ?", self.project), before, limit).await
+    }
+
+    /// Revokes a token of the project; again is no error. Returns false when there is no such token.
+    pub async fn revoke_token(&self, token: TokenId) -> Result<bool, Error> {
+        let sql = "update tokens set revoked_at = coalesce(revoked_at, $1) where id = $2 and project_id = $3";
+        self.store.revoke(sql, params![self.store.ids().now(), token, self.project]).await
+    }
+}
+
+impl OrganizationStore {
+    /// Mints an organization key. Returns None when the organization is gone.
+    pub async fn mint_key(
+        &self,
+        new: &NewToken,
+        remember: Remembering<'_, Minted>,
+    ) -> Result<Option<Minted>, Error> {
+        let subject = Subject::Organization(self.organization);
+        let minted = self.store.sign(subject, vec!["organization:*".to_owned()], new).await?;
+        self.store.keep(minted, remember).await
+    }
+
+    /// Lists the organization's keys, newest first, expired and revoked ones too. Returns up to `limit` of them.
+    pub async fn keys(&self, before: Option<TokenId>, limit: usize) -> Result<Vec<TokenRecord>, Error> {
+        let mut filter = Filter::new("organization_id = ?", self.organization);
+        filter.add_value("kind = ?", TokenKind::Organization.as_str());
+        self.store.list_tokens(filter, before, limit).await
+    }
+
+    /// Revokes an organization key; again is no error. Returns false when there is no such key.
+    pub async fn revoke_key(&self, key: TokenId) -> Result<bool, Error> {
+        let sql = "update tokens set revoked_at = coalesce(revoked_at, $1) \
+                   where id = $2 and organization_id = $3 and kind = 'organization'";
+        self.store.revoke(sql, params![self.store.ids().now(), key, self.organization]).await
+    }
+}
+
+impl ServerStore {
+    /// Finds what is known of a presented token by its `jti`.
+    pub async fn presented_token(&self, token: TokenId) -> Result<Option<PresentedToken>, Error> {
+        let row = self
+            .store
+            .db()
+            .read_one(
+                "select tokens.hash, tokens.kind, tokens.organization_id, tokens.project_id, tokens.smith_id, tokens.scopes, \
+                 tokens.expires_at, tokens.revoked_at, projects.archived_at, smiths.archived_at from tokens \
+                 left join projects on projects.id = tokens.project_id left join smiths on smiths.id = tokens.smith_id \
+                 where tokens.id = $1",
+                params![token],
+            )
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let hash: Vec<u8> = row.get(0)?;
+        let archived: [Option<Timestamp>; 2] = [row.get(8)?, row.get(9)?];
+        Ok(Some(PresentedToken {
+            hash: hash.as_slice().try_into().map_err(|_| DbError::Corrupt("a hash has 32 bytes"))?,
+            subject: subject(&row, 1)?,
+            scopes: scopes(&row, 5)?,
+            expires_at: row.get(6)?,
+            revoked_at: row.get(7)?,
+            orphaned: archived.iter().any(Option::is_some),
+        }))
+    }
+}
+
+impl Store {
+    async fn sign(&self, subject: Subject, scopes: Vec<String>, new: &NewToken) -> Result<Minted, Error> {
+        let now = self.ids().now();
+        // The claims count whole seconds; what is stored says the same.
+        let expires_at =
+            new.ttl_seconds.map(|ttl| Timestamp::from_seconds(now.as_seconds()).plus_seconds(ttl.into()));
+        let id: TokenId = self.ids().mint();
+        let claims = Claims {
+            iss: ISSUER.to_owned(),
+            sub: subject.to_string(),
+            jti: id,
+            iat: now.as_seconds(),
+            exp: expires_at.map(Timestamp::as_seconds),
+            scope: scopes.join(" "),
+        };
+        let text = self.server().signing_key().await?.sign(subject.kind(), &claims)?;
+        let name = new.name.clone();
+        Ok(Minted {
+            text,
+            record: TokenRecord { id, subject, name, scopes, created_at: now, expires_at, revoked_at: None },
+        })
+    }
+
+    /// Stores a token, provided that whom it stands for is there.
+    async fn keep(&self, minted: Minted, remember: Remembering<'_, Minted>) -> Result<Option<Minted>, Error> {
+        let record = &minted.record;
+        let mut values = params![
+            record.id,
+            record.subject.kind().as_str(),
+            record.name.as_deref(),
+            record.scopes.join(" "),
+            token_hash(&minted.text),
+            record.created_at,
+            record.expires_at,
+        ];
+        let owner = match record.subject {
+            Subject::Organization(organization) => {
+                values.push(organization.into());
+                "organizations.id, null, null from organizations where organizations.id = $8"
+            }
+            Subject::Project(project) => {
+                values.push(project.into());
+                "projects.organization_id, projects.id, null from projects where projects.id = $8 and projects.archived_at is null"
+            }
+            Subject::Smith(project, smith) => {
+                values.extend([Value::from(project), Value::from(smith)]);
+                "projects.organization_id, projects.id, smiths.id from projects join smiths on smiths.project_id = projects.id \
+                 where projects.id = $8 and smiths.id = $9 and projects.archived_at is null and smiths.archived_at is null"
+            }
+        };
+        let mut batch = Batch::new();
+        batch
+            .exec(
+                format!(
+                    "insert into tokens (id, kind, name, scopes, hash, created_at, expires_at, organization_id, project_id, \
+                     smith_id) select $1, $2, $3, $4, $5, $6, $7, {owner}"
+                ),
+                values,
+            )
+            .must_change_one_row(OWNER);
+        if let Some(remember) = remember {
+            remember(&minted)?.add_to(&mut batch, self);
+        }
+        match self.db().commit(batch).await.map_err(Error::from) {
+            Ok(_) => Ok(Some(minted)),
+            Err(error) if error.is_guard(OWNER) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn list_tokens(
+        &self,
+        mut filter: Filter,
+        before: Option<TokenId>,
+        limit: usize,
+    ) -> Result<Vec<TokenRecord>, Error> {
+        if let Some(before) = before {
+            filter.add_value("id < ?", before);
+        }
+        let Some((conditions, limit, values)) = filter.finish(limit) else { return Ok(Vec::new()) };
+        let sql = format!("select {COLUMNS} from tokens where {conditions} order by id desc limit {limit}");
+        self.db().read(&sql, values).await?.iter().map(read).collect()
+    }
+
+    async fn revoke(&self, sql: &'static str, values: Vec<Value>) -> Result<bool, Error> {
+        let mut batch = Batch::new();
+        batch.exec(sql, values).must_change_one_row(TOKEN);
+        match self.db().commit(batch).await.map_err(Error::from) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_guard(TOKEN) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn read(row: &Row) -> Result<TokenRecord, Error> {
+    Ok(TokenRecord {
+        id: row.get(0)?,
+        subject: subject(row, 1)?,
+        name: row.get(5)?,
+        scopes: scopes(row, 6)?,
+        created_at: row.get(7)?,
+        expires_at: row.get(8)?,
+        revoked_at: row.get(9)?,
+    })
+}
+
+/// Reads whom a token stands for from four columns: kind, organization, project, smith.
+fn subject(row: &Row, at: usize) -> Result<Subject, DbError> {
+    let kind: String = row.get(at)?;
+    let organization: OrganizationId = row.get(at.saturating_add(1))?;
+    let project: Option<ProjectId> = row.get(at.saturating_add(2))?;
+    let smith: Option<SmithId> = row.get(at.saturating_add(3))?;
+    match (TokenKind::parse(&kind), project, smith) {
+        (Some(TokenKind::Organization), None, None) => Ok(Subject::Organization(organization)),
+        (Some(TokenKind::Tenant), Some(project), None) => Ok(Subject::Project(project)),
+        (Some(TokenKind::Smith), Some(project), Some(smith)) => Ok(Subject::Smith(project, smith)),
+        _ => Err(DbError::Corrupt("a token stands for nobody")),
+    }
+}
+
+fn scopes(row: &Row, at: usize) -> Result<Vec<String>, DbError> {
+    let text: String = row.get(at)?;
+    Ok(text.split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests;
