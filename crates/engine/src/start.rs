@@ -10,7 +10,7 @@ use domain::run::{Input, Run, Status};
 use domain::smiths::Config;
 use domain::{Code, Problem};
 use serde_json::{Map, Value};
-use store::idempotency::Remember;
+use store::idempotency::{IdempotencyKey, Remember};
 use store::runs::{
     JournalEntry, NewFrames, NewRun, RunConfig, RunRecord, RunRequest, Saved, StartError, Started,
 };
@@ -33,8 +33,8 @@ pub struct StartRun {
     pub metadata: Map<String, Value>,
     pub response_format: Option<ResponseFormat>,
     pub actor: Actor,
-    /// Makes the request's idempotency key known together with the run.
-    pub remember: Option<Box<dyn FnOnce(RunId) -> Remember + Send>>,
+    /// The key of the request; it becomes known in one transaction with the run.
+    pub idempotency: Option<IdempotencyKey>,
 }
 
 /// A run that was stored and runs, or waits for its turn.
@@ -47,6 +47,8 @@ pub struct StartedRun {
 
 impl Engine {
     /// Starts a run. What is wrong with it is said before anything is stored.
+    ///
+    /// Returns None when a request with the same idempotency key was faster.
     pub async fn start(&self, project: &ProjectStore, start: StartRun) -> Result<Option<StartedRun>, Problem> {
         let inner = &self.inner;
         if inner.closing.is_cancelled() {
@@ -108,7 +110,7 @@ impl Engine {
             node,
             beginning: (entry.clone(), NewFrames { from: 0, frames: frames.clone() }),
             waiting: inner.options.max_waiting_per_thread,
-            remember: start.remember.map(|remember| remember(id)),
+            remember: start.idempotency.map(|key| Remember::run(key, id)),
         };
         let started = match project.start_run(&start.seal, &run).await {
             Ok(started) => started,

@@ -36,7 +36,12 @@ pub struct SmithSeal {
 }
 
 impl SmithSeal {
-    pub(crate) fn seal<T: Serialize + ?Sized>(&self, place: Place, row: &[u8], value: &T) -> Result<Vec<u8>, Error> {
+    pub(crate) fn seal<T: Serialize + ?Sized>(
+        &self,
+        place: Place,
+        row: &[u8],
+        value: &T,
+    ) -> Result<Vec<u8>, Error> {
         Ok(self.key.seal(self.store.ids(), &serde_json::to_vec(value)?, place.of_row(row)))
     }
 
@@ -48,7 +53,12 @@ impl SmithSeal {
         Ok(self.key.open(sealed, place.of_row(row))?)
     }
 
-    pub(crate) fn open<T: DeserializeOwned>(&self, place: Place, row: &[u8], sealed: &[u8]) -> Result<T, Error> {
+    pub(crate) fn open<T: DeserializeOwned>(
+        &self,
+        place: Place,
+        row: &[u8],
+        sealed: &[u8],
+    ) -> Result<T, Error> {
         Ok(serde_json::from_slice(&self.key.open(sealed, place.of_row(row))?)?)
     }
 }

@@ -29,7 +29,8 @@ impl ProjectStore {
     /// Keeps a file of a smith.
     pub async fn keep_file(&self, smith: SmithId, seal: &SmithSeal, file: &StoredFile) -> Result<(), Error> {
         let row = file.id.as_bytes();
-        let description = Description { media_type: file.media_type.clone(), filename: file.filename.clone() };
+        let description =
+            Description { media_type: file.media_type.clone(), filename: file.filename.clone() };
         let mut batch = Batch::new();
         batch.exec(
             "insert into files (id, project_id, smith_id, size, description, content, created_at) values ($1, $2, $3, $4, $5, $6, $7)",
@@ -48,7 +49,12 @@ impl ProjectStore {
     }
 
     /// Reads a file of a smith.
-    pub async fn file(&self, smith: SmithId, file: FileId, seal: &SmithSeal) -> Result<Option<StoredFile>, Error> {
+    pub async fn file(
+        &self,
+        smith: SmithId,
+        file: FileId,
+        seal: &SmithSeal,
+    ) -> Result<Option<StoredFile>, Error> {
         let row = self
             .store
             .db()

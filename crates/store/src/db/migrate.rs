@@ -28,7 +28,8 @@ pub(super) async fn run(db: &Db) -> Result<(), DbError> {
     }
     for (version, name, script) in MIGRATIONS.iter().filter(|(version, ..)| *version > applied) {
         let script = types(dialect, script);
-        let guarded = format!("{script}\ninsert into schema_migrations (version, name) values ({version}, '{name}');");
+        let guarded =
+            format!("{script}\ninsert into schema_migrations (version, name) values ({version}, '{name}');");
         match db.script(&in_transaction(dialect, &guarded)).await {
             Ok(()) => tracing::info!(schema.version = version, "The database schema was brought up to date."),
             // Another replica was faster: what it did is what we wanted.

@@ -123,7 +123,8 @@ impl Db {
 
     /// Writes a batch: all of it, on disk, or nothing.
     pub async fn commit(&self, batch: Batch) -> Result<Outcome, DbError> {
-        metrics::counter!("ingram_database_statements_total", "kind" => "write").increment(batch.len() as u64);
+        metrics::counter!("ingram_database_statements_total", "kind" => "write")
+            .increment(batch.len() as u64);
         metrics::counter!("ingram_database_commits_total").increment(1);
         match &self.0 {
             Engine::Sqlite(sqlite) => sqlite.commit(batch).await,

@@ -36,9 +36,11 @@ pub(super) struct Postgres {
 impl Postgres {
     pub(super) async fn open(url: &str, options: &DbOptions) -> Result<Self, DbError> {
         // The text of the error could repeat the password.
-        let mut config: Config = url
-            .parse()
-            .map_err(|_| DbError::Unavailable("the database URL is malformed; write postgres://user:password@host/name".to_owned()))?;
+        let mut config: Config = url.parse().map_err(|_| {
+            DbError::Unavailable(
+                "the database URL is malformed; write postgres://user:password@host/name".to_owned(),
+            )
+        })?;
         if config.get_application_name().is_none() {
             config.application_name("ingram");
         }
@@ -59,7 +61,10 @@ impl Postgres {
             .build()
             .map_err(|error| DbError::Unavailable(error.to_string()))?;
         let (announcements, _) = broadcast::channel(ANNOUNCEMENTS);
-        #[expect(clippy::disallowed_methods, reason = "the handle below ends the task with the last database handle")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the handle below ends the task with the last database handle"
+        )]
         let listener = tokio::spawn(listen(config, announcements.clone()));
         let postgres =
             Self { pool, announcements, _listener: std::sync::Arc::new(AbortOnDropHandle::new(listener)) };
@@ -119,7 +124,11 @@ enum Failed {
 
 /// Finds the label again that the server handed back as text.
 fn guard_named(statements: &[Statement], label: &str) -> &'static str {
-    statements.iter().filter_map(|statement| statement.guard).find(|guard| *guard == label).unwrap_or_default()
+    statements
+        .iter()
+        .filter_map(|statement| statement.guard)
+        .find(|guard| *guard == label)
+        .unwrap_or_default()
 }
 
 impl From<tokio_postgres::Error> for Failed {
@@ -185,7 +194,11 @@ async fn in_order<F: Future + Unpin>(futures: Vec<F>) -> Vec<F::Output> {
                 Poll::Pending => pending = true,
             }
         }
-        if pending { Poll::Pending } else { Poll::Ready(outputs.iter_mut().filter_map(Option::take).collect()) }
+        if pending {
+            Poll::Pending
+        } else {
+            Poll::Ready(outputs.iter_mut().filter_map(Option::take).collect())
+        }
     })
     .await
 }
@@ -205,7 +218,8 @@ async fn collect(
     let mut stream = std::pin::pin!(stream);
     let mut rows = Vec::new();
     while let Some(row) = stream.try_next().await? {
-        let values = (0..row.len()).map(|column| row.try_get::<_, Value>(column)).collect::<Result<_, _>>()?;
+        let values =
+            (0..row.len()).map(|column| row.try_get::<_, Value>(column)).collect::<Result<_, _>>()?;
         rows.push(Row(values));
     }
     Ok(rows)
@@ -277,7 +291,9 @@ impl<'a> FromSql<'a> for Value {
 
 fn translate(error: &tokio_postgres::Error) -> DbError {
     let Some(database) = error.as_db_error() else {
-        if error.is_closed() || std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>()) {
+        if error.is_closed()
+            || std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>())
+        {
             return DbError::Unavailable(error.to_string());
         }
         return DbError::Statement(error.to_string());
@@ -335,7 +351,9 @@ async fn listen(config: Config, announcements: broadcast::Sender<String>) {
             };
             listening.await;
             pause = FIRST_PAUSE;
-            tracing::warn!("The database connection that listens for other replicas was lost; it is opened again.");
+            tracing::warn!(
+                "The database connection that listens for other replicas was lost; it is opened again."
+            );
         }
         tokio::time::sleep(pause).await;
         pause = pause.saturating_mul(2).min(LONGEST_PAUSE);

@@ -56,8 +56,11 @@ impl Sqlite {
             })
             .map_err(|error| DbError::Unavailable(format!("the writer thread cannot be started: {error}")))?;
         ready.await.map_err(|_| DbError::Unavailable("the writer thread ended".to_owned()))??;
-        let readers =
-            Readers { path, idle: Mutex::new(Vec::new()), places: Semaphore::new(options.connections.max(1)) };
+        let readers = Readers {
+            path,
+            idle: Mutex::new(Vec::new()),
+            places: Semaphore::new(options.connections.max(1)),
+        };
         Ok(Self { writer, readers: Arc::new(readers), wait: options.wait })
     }
 
@@ -130,7 +133,8 @@ fn open_writer(path: &Path) -> Result<Connection, DbError> {
 }
 
 fn open_reader(path: &Path) -> Result<Connection, DbError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let connection = Connection::open_with_flags(path, flags).map_err(|error| translate(&error))?;
     connection
         .execute_batch("pragma busy_timeout = 5000; pragma query_only = on; pragma cache_size = -2000;")
@@ -203,7 +207,8 @@ fn write_group(connection: &Connection, group: Vec<(Batch, Reply)>) {
 
 fn write_batch(connection: &Connection, batch: &Batch) -> Result<Outcome, DbError> {
     run(connection, "savepoint batch")?;
-    let outcome = batch.statements.iter().map(|statement| write(connection, statement)).collect::<Result<_, _>>();
+    let outcome =
+        batch.statements.iter().map(|statement| write(connection, statement)).collect::<Result<_, _>>();
     if outcome.is_err() {
         run(connection, "rollback to batch")?;
     }

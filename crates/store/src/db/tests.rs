@@ -1,1 +1,268 @@
+//! Both engines, driven with the same batches.
 
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::testing::{both, options};
+
+async fn open(location: Location) -> Db {
+    let db = Db::open(&options(location)).await.unwrap();
+    db.script("create table things (name text primary key, number bigint not null)").await.unwrap();
+    db
+}
+
+async fn dump(db: &Db) -> Vec<(String, i64)> {
+    let rows = db.read("select name, number from things order by name", params![]).await.unwrap();
+    rows.iter().map(|row| (row.get(0).unwrap(), row.get(1).unwrap())).collect()
+}
+
+#[tokio::test]
+async fn values_of_every_kind_survive() {
+    both(async |location| {
+        let db = Db::open(&options(location)).await.unwrap();
+        let blob = if db.dialect() == Dialect::Sqlite { "blob" } else { "bytea" };
+        db.script(&format!("create table kinds (a text, b bigint, c double precision, d {blob}, e text)"))
+            .await
+            .unwrap();
+        let mut batch = Batch::new();
+        batch.exec(
+            "insert into kinds (a, b, c, d, e) values ($1, $2, $3, $4, $5)",
+            params!["text \u{1F600}", i64::MIN, 0.5, vec![0_u8, 255], None::<String>],
+        );
+        db.commit(batch).await.unwrap();
+        let row = db.read_one("select a, b, c, d, e from kinds", params![]).await.unwrap().unwrap();
+        assert_eq!(row.get::<String>(0).unwrap(), "text \u{1F600}");
+        assert_eq!(row.get::<i64>(1).unwrap(), i64::MIN);
+        assert_eq!(row.get::<f64>(2).unwrap(), 0.5);
+        assert_eq!(row.get::<Vec<u8>>(3).unwrap(), [0, 255]);
+        assert_eq!(row.get::<Option<String>>(4).unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_batch_whose_guard_does_not_hold_leaves_nothing() {
+    both(async |location| {
+        let db = open(location).await;
+        let mut batch = Batch::new();
+        batch.exec("insert into things (name, number) values ($1, 1)", params!["a"]);
+        batch
+            .exec("update things set number = 2 where name = $1", params!["missing"])
+            .must_change_one_row("there");
+        assert!(matches!(db.commit(batch).await, Err(DbError::Guard("there"))));
+        assert!(dump(&db).await.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_guard_wants_exactly_one_row() {
+    both(async |location| {
+        let db = open(location).await;
+        let mut batch = Batch::new();
+        batch.exec("insert into things (name, number) values ('a', 1), ('b', 1)", params![]);
+        batch.exec("update things set number = 2 where number = 1", params![]).must_change_one_row("one");
+        assert!(matches!(db.commit(batch).await, Err(DbError::Guard("one"))));
+        let mut batch = Batch::new();
+        batch.exec("insert into things (name, number) values ('a', 1)", params![]).must_change_one_row("one");
+        db.commit(batch).await.unwrap();
+        assert_eq!(dump(&db).await, [("a".to_owned(), 1)]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_second_row_with_the_same_key_is_a_conflict() {
+    both(async |location| {
+        let db = open(location).await;
+        for expected in [true, false] {
+            let mut batch = Batch::new();
+            batch.exec("insert into things (name, number) values ('a', 1)", params![]);
+            batch.exec("select 1", params![]);
+            let done = db.commit(batch).await;
+            assert_eq!(done.is_ok(), expected);
+            assert!(expected || matches!(done, Err(DbError::Conflict)));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_batch_hands_back_the_rows_of_each_statement() {
+    both(async |location| {
+        let db = open(location).await;
+        let mut batch = Batch::new();
+        batch.exec("insert into things (name, number) values ('a', 1), ('b', 2)", params![]);
+        batch.exec("update things set number = number + $1 returning name, number", params![10_i64]);
+        batch.exec("select count(*) from things", params![]);
+        let outcome = db.commit(batch).await.unwrap();
+        assert_eq!(outcome.rows(1).len(), 2);
+        assert_eq!(outcome.rows(2)[0].get::<i64>(0).unwrap(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn many_writers_at_once_lose_nothing() {
+    both(async |location| {
+        let db = open(location).await;
+        let mut batch = Batch::new();
+        batch.exec("insert into things (name, number) values ('sum', 0)", params![]);
+        db.commit(batch).await.unwrap();
+        let writers = (0..100).map(|_| async {
+            let mut batch = Batch::new();
+            batch
+                .exec("update things set number = number + 1 where name = 'sum'", params![])
+                .must_change_one_row("sum");
+            db.commit(batch).await.unwrap();
+        });
+        futures::future::join_all(writers).await;
+        assert_eq!(dump(&db).await, [("sum".to_owned(), 100)]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_failing_batch_takes_no_neighbour_with_it() {
+    both(async |location| {
+        let db = open(location).await;
+        let batches = (0..50).map(|number| {
+            let mut batch = Batch::new();
+            batch.exec(
+                "insert into things (name, number) values ($1, $2)",
+                params![format!("{number:02}"), i64::from(number)],
+            );
+            if number % 2 == 1 {
+                batch
+                    .exec("update things set number = 0 where name = 'missing'", params![])
+                    .must_change_one_row("odd");
+            }
+            db.commit(batch)
+        });
+        let done = futures::future::join_all(batches).await;
+        assert_eq!(done.iter().filter(|done| done.is_ok()).count(), 25);
+        assert_eq!(dump(&db).await.len(), 25);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn opening_twice_changes_nothing_and_a_newer_schema_is_refused() {
+    both(async |location| {
+        let db = Db::open(&options(location.clone())).await.unwrap();
+        Db::open(&options(location.clone())).await.unwrap();
+        db.script("insert into schema_migrations (version, name) values (999999, 'from the future')")
+            .await
+            .unwrap();
+        let refusal = Db::open(&options(location)).await.err().unwrap();
+        assert!(refusal.to_string().contains("run a newer program"), "{refusal}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_announcement_reaches_every_process_once_the_batch_is_kept() {
+    let database = testkit::postgres::database().await;
+    let location = Location::Postgres(database.url());
+    let (here, there) = (open(location.clone()).await, Db::open(&options(location)).await.unwrap());
+    let mut heard = there.announcements().unwrap();
+    // The first empty text says that the listener listens.
+    while !heard.recv().await.unwrap().is_empty() {}
+    let mut refused = Batch::new();
+    refused.exec("update things set number = 1", params![]).must_change_one_row("nothing there");
+    refused.announce("refused".into());
+    here.commit(refused).await.unwrap_err();
+    let mut kept = Batch::new();
+    kept.exec("insert into things (name, number) values ('a', 1)", params![]);
+    kept.announce("kept".into());
+    here.commit(kept).await.unwrap();
+    assert_eq!(heard.recv().await.unwrap(), "kept");
+}
+
+#[tokio::test]
+async fn a_full_writer_queue_says_so_in_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut options = options(Location::Sqlite(directory.path().join("ingram.db")));
+    options.wait = Duration::from_millis(200);
+    options.queue = 1;
+    let db = Db::open(&options).await.unwrap();
+    // Another process holds the write lock, so that the queue does not move.
+    let other = rusqlite::Connection::open(directory.path().join("ingram.db")).unwrap();
+    other.execute_batch("begin immediate").unwrap();
+    let writes = (0..8).map(|_| {
+        let mut batch = Batch::new();
+        batch.exec("delete from server_values", params![]);
+        tokio::time::timeout(Duration::from_secs(2), db.commit(batch))
+    });
+    let done = futures::future::join_all(writes).await;
+    assert!(done.iter().any(|done| matches!(done, Ok(Err(DbError::Unavailable(_))))));
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Insert(u8, i64),
+    Update(u8, i64),
+    Delete(u8),
+    Guarded(u8, i64),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let name = 0_u8..6;
+    prop_oneof![
+        (name.clone(), any::<i32>()).prop_map(|(name, number)| Change::Insert(name, number.into())),
+        (name.clone(), any::<i32>()).prop_map(|(name, number)| Change::Update(name, number.into())),
+        name.clone().prop_map(Change::Delete),
+        (name, any::<i32>()).prop_map(|(name, number)| Change::Guarded(name, number.into())),
+    ]
+}
+
+fn batch_of(changes: &[Change]) -> Batch {
+    let mut batch = Batch::new();
+    for change in changes {
+        let name = |name: &u8| name.to_string();
+        match change {
+            Change::Insert(key, number) => {
+                batch.exec("insert into things (name, number) values ($1, $2)", params![name(key), *number]);
+            }
+            Change::Update(key, number) => {
+                batch.exec("update things set number = $2 where name = $1", params![name(key), *number]);
+            }
+            Change::Delete(key) => {
+                batch.exec("delete from things where name = $1", params![name(key)]);
+            }
+            Change::Guarded(key, number) => {
+                batch
+                    .exec("update things set number = $1 where name = $2", params![*number, name(key)])
+                    .must_change_one_row("guarded");
+            }
+        }
+    }
+    batch
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn both_engines_end_up_with_the_same_rows(batches in prop::collection::vec(prop::collection::vec(change(), 1..5), 1..12)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let directory = tempfile::tempdir().unwrap();
+            let sqlite = open(Location::Sqlite(directory.path().join("ingram.db"))).await;
+            let database = testkit::postgres::database().await;
+            let postgres = open(Location::Postgres(database.url())).await;
+            for changes in &batches {
+                let left = sqlite.commit(batch_of(changes)).await;
+                let right = postgres.commit(batch_of(changes)).await;
+                assert_eq!(
+                    left.as_ref().err().map(ToString::to_string),
+                    right.as_ref().err().map(ToString::to_string),
+                    "{changes:?}"
+                );
+            }
+            assert_eq!(dump(&sqlite).await, dump(&postgres).await);
+        });
+    }
+}

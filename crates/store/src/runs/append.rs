@@ -107,7 +107,8 @@ impl ServerStore {
             None => {
                 let taken = u64::from(append.takes_over);
                 // A journaled outcome is progress: what brought the process down before was not this step.
-                let progress = entries.iter().any(|entry| !matches!(entry.input.name(), "accepted" | "resumed"));
+                let progress =
+                    entries.iter().any(|entry| !matches!(entry.input.name(), "accepted" | "resumed"));
                 batch
                     .exec(
                         "update runs set next_seq = $1, fence = fence + $2, crashes = case when $3 = 1 then 0 else crashes end, \

@@ -36,7 +36,9 @@ impl ServerStore {
     /// Shows that this process lives. Returns false when the others have given it up.
     pub async fn beat(&self, node: NodeId) -> Result<bool, Error> {
         let mut batch = Batch::new();
-        batch.exec("update nodes set beat = beat + 1 where id = $1", params![node]).must_change_one_row(ALIVE);
+        batch
+            .exec("update nodes set beat = beat + 1 where id = $1", params![node])
+            .must_change_one_row(ALIVE);
         match self.store.db().commit(batch).await.map_err(Error::from) {
             Ok(_) => Ok(true),
             Err(error) if error.is_guard(ALIVE) => Ok(false),
@@ -50,7 +52,8 @@ impl ServerStore {
         let mut nodes = Vec::with_capacity(rows.len());
         for row in rows {
             let id: Vec<u8> = row.get(0)?;
-            let id = id.as_slice().try_into().map_err(|_| crate::DbError::Corrupt("a node id has 16 bytes"))?;
+            let id =
+                id.as_slice().try_into().map_err(|_| crate::DbError::Corrupt("a node id has 16 bytes"))?;
             nodes.push((id, row.get(1)?));
         }
         Ok(nodes)

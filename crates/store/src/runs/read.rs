@@ -122,7 +122,8 @@ impl ProjectStore {
         add("?", limit.into());
         let limit = conditions.pop().unwrap_or_default();
         let conditions = conditions.join(" and ");
-        let sql = format!("select {COLUMNS} from {TABLES} where {conditions} order by runs.id desc limit {limit}");
+        let sql =
+            format!("select {COLUMNS} from {TABLES} where {conditions} order by runs.id desc limit {limit}");
         let rows = self.store.db().read(&sql, values).await?;
         rows.iter().map(|row| self.record(row).map(|(record, _)| record)).collect()
     }
@@ -281,7 +282,8 @@ fn tokens(row: &Row) -> Result<Option<Tokens>, DbError> {
 pub(crate) fn after_prefix(prefix: &str) -> Option<String> {
     let mut characters: Vec<char> = prefix.chars().collect();
     while let Some(last) = characters.pop() {
-        let next = char::from_u32(u32::from(last).saturating_add(1)).or_else(|| (last == '\u{D7FF}').then_some('\u{E000}'));
+        let next = char::from_u32(u32::from(last).saturating_add(1))
+            .or_else(|| (last == '\u{D7FF}').then_some('\u{E000}'));
         if let Some(next) = next {
             characters.push(next);
             return Some(characters.into_iter().collect());

@@ -64,8 +64,13 @@ impl ProjectStore {
             match self.store.db().commit(batch).await.map_err(Error::from) {
                 Ok(outcome) => {
                     let row = outcome.rows(1).first();
-                    let status: String = row.map_or(Ok(String::new()), |row| row.get(0)).map_err(Error::from)?;
-                    return Ok(if status == Status::Running.as_str() { Started::Running } else { Started::Queued });
+                    let status: String =
+                        row.map_or(Ok(String::new()), |row| row.get(0)).map_err(Error::from)?;
+                    return Ok(if status == Status::Running.as_str() {
+                        Started::Running
+                    } else {
+                        Started::Queued
+                    });
                 }
                 Err(error) if error.is_guard(LANE) => {
                     return Err(match self.paused_on_thread(run.smith, &run.thread_id).await? {
