@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use domain::frames::Frame;
-use domain::ids::{Id as _, RunId};
+use domain::ids::RunId;
 use domain::run::{Action, Ending, Input, Reply, Run, Verdict};
 use domain::{Code, Problem};
 use models::{Event, Failure, FailureKind};

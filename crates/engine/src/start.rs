@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::content::Message;
-use domain::ids::{AgentId, Id as _, MintedThreadId, RunId, SmithId};
+use domain::ids::{AgentId, MintedThreadId, RunId, SmithId};
 use domain::principals::Actor;
 use domain::response_format::ResponseFormat;
 use domain::run::{Input, Run, Status};

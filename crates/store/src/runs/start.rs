@@ -97,10 +97,7 @@ impl ProjectStore {
                  select $1, $2, $3, $4, $5, $6, \
                  case when exists (select 1 from runs where smith_id = $3 and thread_id = $6 and status in ('queued', 'running')) \
                  then 'queued' else 'running' end, \
-                 $7, $8, \
-                 case when exists (select 1 from runs where smith_id = $3 and thread_id = $6 and status in ('queued', 'running')) \
-                 then null else $9 end, \
-                 1, 0, 0, $10, $11, $11 \
+                 $7, $8, $9, 1, 0, 0, $10, $11, $11 \
                  where not exists (select 1 from runs where smith_id = $3 and thread_id = $6 \
                  and status in ('paused_for_approval', 'paused_for_tool')) \
                  and (select count(*) from runs where smith_id = $3 and thread_id = $6 and status = 'queued') < $12",

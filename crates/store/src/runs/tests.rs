@@ -27,11 +27,8 @@ async fn world(store: Store) -> World {
 
 impl World {
     fn run(&self, thread_id: &str) -> NewRun {
-        let input = Input::Started {
-            smith_id: self.smith.id,
-            thread_id: thread_id.to_owned(),
-            warnings: vec![],
-        };
+        let input =
+            Input::Started { smith_id: self.smith.id, thread_id: thread_id.to_owned(), warnings: vec![] };
         let frames = vec![Frame::Started { smith_id: self.smith.id, thread_id: thread_id.to_owned() }];
         NewRun {
             id: self.store.ids().mint(),
@@ -126,7 +123,8 @@ async fn runs_that_start_at_the_same_moment_share_a_lane_in_order() {
         let world = world(open(location).await).await;
         let runs: Vec<NewRun> = (0..3).map(|_| world.run("t")).collect();
         let started =
-            futures::future::join_all(runs.iter().map(|run| world.project.start_run(&world.smith.seal, run))).await;
+            futures::future::join_all(runs.iter().map(|run| world.project.start_run(&world.smith.seal, run)))
+                .await;
         let running = started.iter().filter(|started| matches!(started, Ok(Started::Running))).count();
         assert_eq!(running, 1);
         assert!(started.iter().all(Result::is_ok));
@@ -251,8 +249,12 @@ async fn orphans_are_shared_between_claimers() {
             let server = world.store.server();
             async move { server.claim_orphans([node + 10; 16], 3).await.unwrap() }
         });
-        let claimed: Vec<RunId> =
-            futures::future::join_all(claims).await.into_iter().flatten().map(|claimed| claimed.run).collect();
+        let claimed: Vec<RunId> = futures::future::join_all(claims)
+            .await
+            .into_iter()
+            .flatten()
+            .map(|claimed| claimed.run)
+            .collect();
         let mut distinct = claimed.clone();
         distinct.sort();
         distinct.dedup();
@@ -272,7 +274,8 @@ async fn a_thread_is_read_newest_turn_first_and_only_what_came_before() {
             last = Some(run);
         }
         let last = last.unwrap();
-        let turns = world.project.turns_before(last, world.smith.id, "t", &world.smith.seal, 10).await.unwrap();
+        let turns =
+            world.project.turns_before(last, world.smith.id, "t", &world.smith.seal, 10).await.unwrap();
         assert_eq!(turns.len(), 2);
         assert_eq!(turns[0].len(), 2);
         let none = world.project.turns_before(last, world.smith.id, "elsewhere", &world.smith.seal, 10).await;
