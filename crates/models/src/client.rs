@@ -117,17 +117,33 @@ fn after(wait: std::time::Duration) -> Instant {
     now.checked_add(wait).unwrap_or_else(|| now + std::time::Duration::from_secs(86_400))
 }
 
+/// Says why there is no connection, as far as it tells its reader what to look at.
+fn unreached(error: &egress::reqwest::Error) -> &'static str {
+    if error.is_timeout() {
+        return "could not be reached in time";
+    }
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        if kind == Some(std::io::ErrorKind::ConnectionRefused) {
+            return "refused the connection";
+        }
+        // The TLS library's error, whose type is not ours to name.
+        if error.to_string().contains("certificate") {
+            return "showed a certificate that this server does not trust";
+        }
+        cause = error.source();
+    }
+    "could not be reached"
+}
+
 /// Turns a request that could not be sent, or an answer that broke off, into trouble.
 fn broken(error: &egress::reqwest::Error) -> Trouble {
     if let Some(refusal) = egress::Refusal::behind(error) {
         return Trouble::forbidden(&refusal.to_string());
     }
     if error.is_connect() {
-        return Trouble::unavailable(if error.is_timeout() {
-            "could not be reached in time"
-        } else {
-            "could not be reached"
-        });
+        return Trouble::unreachable(unreached(error));
     }
     if error.is_builder() {
         return Trouble::refused("could not be called with this key and address", "Set them again.");

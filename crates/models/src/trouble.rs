@@ -32,6 +32,12 @@ impl Trouble {
         Self { kind: FailureKind::Unavailable, what: what.into(), said: None, advice, retry_after: None }
     }
 
+    /// There is no connection.
+    pub(crate) fn unreachable(what: &str) -> Self {
+        let advice = "Check the address and the network, or try again later.";
+        Self { advice, ..Self::unavailable(what) }
+    }
+
     /// The call will not be taken as it is.
     pub(crate) fn refused(what: impl Into<String>, advice: &'static str) -> Self {
         Self { kind: FailureKind::Refused, what: what.into(), said: None, advice, retry_after: None }

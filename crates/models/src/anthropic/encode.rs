@@ -150,7 +150,7 @@ fn tools(request: &Request, generation: Generation) -> Vec<Value> {
         tools.push(json!({
             "name": ANSWER_TOOL,
             "description": "Takes the answer to the user, in the form that was asked for.",
-            "input_schema": schema,
+            "input_schema": object_schema(schema),
         }));
     }
     tools
@@ -160,12 +160,20 @@ fn tool(tool: &Tool, generation: Generation) -> Value {
     let mut value = json!({
         "name": tool.name,
         "description": tool.description,
-        "input_schema": tool.parameters,
+        "input_schema": object_schema(tool.parameters.clone()),
     });
     if let Some(object) = value.as_object_mut().filter(|_| tool.strict && generation.knows_output_format()) {
         object.insert("strict".into(), true.into());
     }
     value
+}
+
+/// The API wants the type said, also where it can be no other.
+fn object_schema(mut schema: Value) -> Value {
+    if let Some(object) = schema.as_object_mut() {
+        object.entry("type").or_insert_with(|| "object".into());
+    }
+    schema
 }
 
 fn tool_choice(request: &Request) -> Value {

@@ -116,7 +116,10 @@ async fn an_address_without_a_server_is_unavailable() {
     drop(listener);
     let failure = call(&models(quick()), &credentials(Provider::OpenaiCompatible, &base)).await.failure();
     assert_eq!(failure.kind, FailureKind::Unavailable);
-    assert_eq!(failure.message, "OpenAI-compatible could not be reached (3 attempts). Try again later.");
+    assert_eq!(
+        failure.message,
+        "OpenAI-compatible refused the connection (3 attempts). Check the address and the network, or try again later."
+    );
 }
 
 #[tokio::test]

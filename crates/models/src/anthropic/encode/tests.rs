@@ -112,6 +112,13 @@ fn with_tools_the_model_chooses_between_a_call_and_the_answer() {
 }
 
 #[test]
+fn a_schema_that_leaves_out_its_type_is_one_of_an_object() {
+    let tool = Tool { parameters: json!({}), ..samples::weather_tool() };
+    let request = Request { tools: vec![tool], ..samples::plain_request("claude-sonnet-4-5") };
+    assert_eq!(body(&request)["tools"][0]["input_schema"], json!({"type": "object"}));
+}
+
+#[test]
 fn effort_becomes_a_budget_or_an_effort_by_generation() {
     let thinking = |model: &str, effort, most| {
         let body = body(&Request {
