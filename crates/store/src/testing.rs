@@ -1,8 +1,10 @@
 //! Running a test on both engines.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use domain::{Clock, Timestamp};
 use vault::{Ids, MasterKey, SystemClock};
 
 use crate::{DbOptions, Location, Store};
@@ -21,5 +23,30 @@ pub(crate) async fn both(body: impl AsyncFn(Location)) {
 
 pub(crate) async fn open(location: Location) -> Store {
     let ids = Ids::new(Arc::new(SystemClock));
+    Store::open(&options(location), MasterKey::from_bytes([7; 32]), ids).await.unwrap()
+}
+
+/// A clock that moves when a test says so.
+#[derive(Clone, Default)]
+pub(crate) struct Driven(Arc<AtomicI64>);
+
+impl Driven {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(AtomicI64::new(1_800_000_000_000_000)))
+    }
+
+    pub(crate) fn advance(&self, seconds: i64) {
+        self.0.fetch_add(seconds * 1_000_000, Ordering::Relaxed);
+    }
+}
+
+impl Clock for Driven {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.load(Ordering::Relaxed))
+    }
+}
+
+pub(crate) async fn open_at(location: Location, clock: &Driven) -> Store {
+    let ids = Ids::new(Arc::new(clock.clone()));
     Store::open(&options(location), MasterKey::from_bytes([7; 32]), ids).await.unwrap()
 }
