@@ -1,0 +1,223 @@
+//! Readers for the fields of a JSON object. A wrong type or value becomes a refusal that names the field.
+
+use std::ops::RangeInclusive;
+
+use domain::Problem;
+use domain::ids::Id;
+use serde_json::{Map, Value};
+
+/// The fields of an object, with the object's own place in the body.
+#[derive(Clone, Debug)]
+pub(crate) struct Fields<'a> {
+    map: &'a Map<String, Value>,
+    place: String,
+}
+
+/// What a caller gave for a field that can be cleared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Given<T> {
+    /// The field is not there: nothing is to change.
+    Absent,
+    /// The field is null.
+    Null,
+    Value(T),
+}
+
+impl<T> Given<T> {
+    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Given<U> {
+        match self {
+            Self::Absent => Given::Absent,
+            Self::Null => Given::Null,
+            Self::Value(value) => Given::Value(change(value)),
+        }
+    }
+
+    /// Returns None for an absent field, else what it is to become.
+    pub(crate) fn change(self) -> Option<Option<T>> {
+        match self {
+            Self::Absent => None,
+            Self::Null => Some(None),
+            Self::Value(value) => Some(Some(value)),
+        }
+    }
+}
+
+impl<'a> Fields<'a> {
+    pub(crate) fn of_body(map: &'a Map<String, Value>) -> Self {
+        Self { map, place: String::new() }
+    }
+
+    /// Reads the fields of an object that lies at `place` of the body.
+    pub(crate) fn at(map: &'a Map<String, Value>, place: impl Into<String>) -> Self {
+        Self { map, place: place.into() }
+    }
+
+    /// Returns the path of a field, as `param` has it.
+    pub(crate) fn path(&self, name: &str) -> String {
+        if self.place.is_empty() { name.to_owned() } else { format!("{}.{name}", self.place) }
+    }
+
+    /// Refuses a field.
+    pub(crate) fn refuse(&self, name: &str, expected: &str) -> Problem {
+        let path = self.path(name);
+        Problem::invalid_input(&path, format!("`{path}` must be {expected}."))
+    }
+
+    /// Tells whether a field is there, null or not.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.map.contains_key(name)
+    }
+
+    /// Returns a field as it is; null and absent are the same.
+    pub(crate) fn value(&self, name: &str) -> Option<&'a Value> {
+        self.map.get(name).filter(|value| !value.is_null())
+    }
+
+    fn read<T>(
+        &self,
+        name: &str,
+        expected: &str,
+        read: impl FnOnce(&'a Value) -> Option<T>,
+    ) -> Result<Option<T>, Problem> {
+        let Some(value) = self.value(name) else { return Ok(None) };
+        read(value).map(Some).ok_or_else(|| self.refuse(name, expected))
+    }
+
+    /// Tells a field that is absent from one that is null.
+    pub(crate) fn given<T>(&self, name: &str, read: Result<Option<T>, Problem>) -> Result<Given<T>, Problem> {
+        Ok(match read? {
+            Some(value) => Given::Value(value),
+            None if self.has(name) => Given::Null,
+            None => Given::Absent,
+        })
+    }
+
+    /// Reads a text. The databases cannot hold the character NUL.
+    pub(crate) fn text(&self, name: &str) -> Result<Option<&'a str>, Problem> {
+        self.read(name, "a text without the character NUL", |value| {
+            value.as_str().filter(|text| !text.contains('\0'))
+        })
+    }
+
+    /// Reads a text with a number of characters in `length`.
+    pub(crate) fn text_of(
+        &self,
+        name: &str,
+        length: RangeInclusive<usize>,
+    ) -> Result<Option<&'a str>, Problem> {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        if length.contains(&text.chars().count()) {
+            return Ok(Some(text));
+        }
+        Err(self.refuse(name, &format!("a text of {} to {} characters", length.start(), length.end())))
+    }
+
+    /// Reads a text that has to be there.
+    pub(crate) fn required_text(&self, name: &str) -> Result<&'a str, Problem> {
+        self.text(name)?.ok_or_else(|| self.refuse(name, "given, as a text"))
+    }
+
+    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, Problem> {
+        self.read(name, "`true` or `false`", Value::as_bool)
+    }
+
+    /// Reads a whole number in `range`.
+    pub(crate) fn whole(&self, name: &str, range: RangeInclusive<u64>) -> Result<Option<u64>, Problem> {
+        let expected = format!("a whole number from {} to {}", range.start(), range.end());
+        self.read(name, &expected, |value| value.as_u64().filter(|number| range.contains(number)))
+    }
+
+    /// Reads any JSON number.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<f64>, Problem> {
+        self.read(name, "a number", Value::as_f64)
+    }
+
+    pub(crate) fn object(&self, name: &str) -> Result<Option<&'a Map<String, Value>>, Problem> {
+        self.read(name, "an object", Value::as_object)
+    }
+
+    /// Reads an object and keeps its place for the refusals of its own fields.
+    pub(crate) fn fields(&self, name: &str) -> Result<Option<Fields<'a>>, Problem> {
+        let object = self.object(name)?;
+        Ok(object.map(|map| Fields::at(map, self.path(name))))
+    }
+
+    pub(crate) fn list(&self, name: &str) -> Result<Option<&'a [Value]>, Problem> {
+        self.read(name, "a list", |value| value.as_array().map(Vec::as_slice))
+    }
+
+    /// Reads a list of texts.
+    pub(crate) fn texts(&self, name: &str) -> Result<Option<Vec<&'a str>>, Problem> {
+        let Some(list) = self.list(name)? else { return Ok(None) };
+        let mut texts = Vec::with_capacity(list.len());
+        for (index, value) in list.iter().enumerate() {
+            let text = value.as_str().filter(|text| !text.contains('\0'));
+            texts.push(text.ok_or_else(|| self.refuse(&format!("{name}[{index}]"), "a text"))?);
+        }
+        Ok(Some(texts))
+    }
+
+    /// Reads an id.
+    pub(crate) fn id<I: Id>(&self, name: &str) -> Result<Option<I>, Problem> {
+        let expected = format!("an id that begins with `{}_`", I::PREFIX);
+        self.read(name, &expected, |value| value.as_str()?.parse().ok())
+    }
+
+    /// Reads one of a closed list of words, `parse` knows them and `words` lists them for the refusal.
+    pub(crate) fn choice<T>(
+        &self,
+        name: &str,
+        words: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, Problem> {
+        self.read(name, &format!("one of {words}"), |value| parse(value.as_str()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::Code;
+    use domain::ids::SmithId;
+    use serde_json::json;
+
+    use super::*;
+
+    fn check<T: std::fmt::Debug>(
+        value: Value,
+        read: impl FnOnce(&Fields<'_>) -> Result<T, Problem>,
+    ) -> (Code, String) {
+        let map = value.as_object().unwrap();
+        let problem = read(&Fields::of_body(map)).unwrap_err();
+        (problem.code, problem.param.unwrap())
+    }
+
+    #[test]
+    fn a_wrong_type_names_its_field() {
+        let at = |param: &str| (Code::InvalidInput, param.to_owned());
+        assert_eq!(check(json!({"a": 1}), |fields| fields.text("a")), at("a"));
+        assert_eq!(check(json!({"a": "b\0"}), |fields| fields.text("a")), at("a"));
+        assert_eq!(check(json!({}), |fields| fields.required_text("a")), at("a"));
+        assert_eq!(check(json!({"a": ""}), |fields| fields.text_of("a", 1..=5)), at("a"));
+        assert_eq!(check(json!({"a": "yes"}), |fields| fields.flag("a")), at("a"));
+        assert_eq!(check(json!({"a": 1.5}), |fields| fields.whole("a", 0..=9)), at("a"));
+        assert_eq!(check(json!({"a": 10}), |fields| fields.whole("a", 0..=9)), at("a"));
+        assert_eq!(check(json!({"a": "-1"}), |fields| fields.number("a")), at("a"));
+        assert_eq!(check(json!({"a": ["b", 1]}), |fields| fields.texts("a")), at("a[1]"));
+        assert_eq!(check(json!({"a": "nobody"}), |fields| fields.id::<SmithId>("a")), at("a"));
+        assert_eq!(
+            check(json!({"a": {"b": 1}}), |fields| fields.fields("a")?.unwrap().text("b").map(|_| ())),
+            at("a.b")
+        );
+    }
+
+    #[test]
+    fn absent_and_null_are_told_apart_where_it_matters() {
+        let body = json!({"null": null, "text": "a"});
+        let fields = Fields::of_body(body.as_object().unwrap());
+        let given = |name| fields.given(name, fields.text(name)).unwrap();
+        assert_eq!(given("absent"), Given::Absent);
+        assert_eq!(given("null"), Given::Null);
+        assert_eq!(given("text"), Given::Value("a"));
+        assert_eq!(fields.text("null"), Ok(None));
+    }
+}

@@ -1,0 +1,219 @@
+//! `Idempotency-Key`: a request that is repeated with its key has its effect once, and gets the same answer.
+//!
+//! A handler asks [`Once::earlier`] first, does its work in one batch with [`Once::remembering`], and hands a failure of
+//! that batch to [`Once::lost`], because the same request may have been faster elsewhere.
+
+use axum::extract::FromRequestParts;
+use axum::response::{IntoResponse, Response};
+use domain::ids::{Id as _, RunId};
+use domain::principals::Principal;
+use domain::{Code, Problem};
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::request::Parts;
+use http::{HeaderName, StatusCode};
+use serde::Serialize;
+use store::Store;
+use store::idempotency::{GUARD, IdempotencyKey, Remember, Remembered};
+
+use crate::app::App;
+use crate::errors::ApiError;
+
+const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const LONGEST: usize = 255;
+
+/// The key that a request came with, if it came with one, and the route that it is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Idempotency {
+    key: Option<String>,
+    route: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Idempotency {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let mut keys = parts.headers.get_all(KEY).iter();
+        let key = keys.next().map(|key| read(key).filter(|_| keys.next().is_none()).ok_or_else(malformed));
+        // The concrete path: the same key for another smith is another request.
+        let route = format!("{} {}", parts.method, parts.uri.path());
+        Ok(Self { key: key.transpose()?, route })
+    }
+}
+
+fn read(value: &HeaderValue) -> Option<String> {
+    let text = value.to_str().ok()?;
+    let is_printable = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    ((1..=LONGEST).contains(&text.len()) && is_printable).then(|| text.to_owned())
+}
+
+fn malformed() -> Problem {
+    let message =
+        format!("`Idempotency-Key` must be sent once, with 1 to {LONGEST} printable ASCII characters.");
+    Problem::new(Code::InvalidRequest, message).at("Idempotency-Key")
+}
+
+impl Idempotency {
+    /// Ties the key to who sent it and to what was sent with it.
+    pub(crate) fn once(self, app: &App, caller: &Principal, fingerprint: [u8; 32]) -> Once {
+        let tenant = match caller {
+            Principal::Tenant { project, .. } | Principal::Smith { project, .. } => project.as_bytes(),
+            Principal::Organization { organization, .. } => organization.as_bytes(),
+        };
+        let key =
+            self.key.map(|key| IdempotencyKey::new(tenant, caller.subject(), &self.route, &key, fingerprint));
+        Once { key, store: app.store.clone() }
+    }
+}
+
+/// What is to happen once, however often it is asked for.
+#[derive(Clone)]
+pub(crate) struct Once {
+    key: Option<IdempotencyKey>,
+    store: Store,
+}
+
+/// What an earlier request with the same key has led to.
+pub(crate) enum Earlier {
+    /// The answer to send again, marked as replayed.
+    Answer(Response),
+    /// The run that it started.
+    Run(RunId),
+}
+
+impl Once {
+    /// Returns the key to store with the effect.
+    pub(crate) fn key(&self) -> Option<IdempotencyKey> {
+        self.key
+    }
+
+    /// Finds what an earlier request with the same key has led to. Refuses a key that came with another body.
+    pub(crate) async fn earlier(&self) -> Result<Option<Earlier>, Problem> {
+        let Some(key) = self.key else { return Ok(None) };
+        let Some(remembered) = self.store.server().remembered(&key).await? else { return Ok(None) };
+        if remembered.fingerprint != key.fingerprint {
+            let message =
+                "This `Idempotency-Key` was used with another body within the last day. Use a new key.";
+            return Err(Problem::new(Code::IdempotencyKeyReused, message).at("Idempotency-Key"));
+        }
+        Ok(earlier(remembered))
+    }
+
+    /// Finds the answer to send again. For routes that start no run.
+    pub(crate) async fn replay(&self) -> Result<Option<Response>, Problem> {
+        match self.earlier().await? {
+            Some(Earlier::Answer(response)) => Ok(Some(response)),
+            // The route is part of the key: this one has never kept a run.
+            Some(Earlier::Run(_)) => Err(Problem::internal()),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns what the store is to remember of the request, once it is known how it is answered.
+    pub(crate) fn remembering<'a, T>(
+        &self,
+        answer: &'a (dyn Fn(&T) -> Answer + Send + Sync),
+    ) -> Option<impl Fn(&T) -> Result<Remember, store::Error> + Send + Sync + 'a> {
+        let key = self.key?;
+        Some(move |effect: &T| {
+            let Answer { status, body } = answer(effect);
+            Ok(Remember::answer(key, status.as_u16(), body))
+        })
+    }
+
+    /// Answers after the batch with the effect has failed: with what a faster request with the same key has led to, else
+    /// with the error.
+    pub(crate) async fn lost(&self, error: store::Error) -> Result<Response, ApiError> {
+        if error.is_guard(GUARD)
+            && let Some(response) = self.replay().await?
+        {
+            return Ok(response);
+        }
+        Err(error.into())
+    }
+
+    /// Keeps the answer to a request whose effect was stored without it, or that had none.
+    pub(crate) async fn keep(&self, answer: &Answer) -> Result<(), store::Error> {
+        let Some(key) = self.key else { return Ok(()) };
+        let remember = Remember::answer(key, answer.status.as_u16(), answer.body.clone());
+        match self.store.server().remember(&remember).await {
+            // The same request was faster elsewhere, with the same effect.
+            Err(error) if error.is_guard(GUARD) => Ok(()),
+            other => other,
+        }
+    }
+}
+
+fn earlier(remembered: Remembered) -> Option<Earlier> {
+    if let Some(run) = remembered.run {
+        return Some(Earlier::Run(run));
+    }
+    let (status, body) = remembered.answer?;
+    let status = StatusCode::from_u16(status).ok()?;
+    let mut response = Answer { status, body }.into_response();
+    mark_as_replayed(&mut response);
+    Some(Earlier::Answer(response))
+}
+
+/// Says in an answer's head that its request had its effect earlier.
+pub(crate) fn mark_as_replayed(response: &mut Response) {
+    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+}
+
+/// An answer that can be kept: a status and JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    status: StatusCode,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    /// Renders an answer. What cannot be rendered is a bug, and answered as one.
+    pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Self {
+        match serde_json::to_vec(body) {
+            Ok(body) => Self { status, body },
+            Err(error) => {
+                tracing::error!(error = %error, "An answer could not be rendered.");
+                Self { status: StatusCode::INTERNAL_SERVER_ERROR, body: Vec::new() }
+            }
+        }
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        if self.status == StatusCode::INTERNAL_SERVER_ERROR && self.body.is_empty() {
+            return ApiError(Problem::internal()).into_response();
+        }
+        let json = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+        (self.status, json, self.body).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn extract(keys: &[&[u8]]) -> Result<Idempotency, ApiError> {
+        let mut request = http::Request::post("/v1/smiths");
+        for key in keys {
+            request = request.header(KEY, HeaderValue::from_bytes(key).unwrap());
+        }
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        Idempotency::from_request_parts(&mut parts, &()).await
+    }
+
+    #[tokio::test]
+    async fn a_key_is_1_to_255_printable_ascii_characters() {
+        assert_eq!(extract(&[]).await.unwrap().key, None);
+        assert_eq!(extract(&[b"a b~"]).await.unwrap().key.as_deref(), Some("a b~"));
+        assert!(extract(&[&[b'a'; 255]]).await.is_ok());
+        for keys in [&[&b""[..]][..], &[&[b'a'; 256]], &["ä".as_bytes()], &[b"a\tb"], &[b"a", b"a"]] {
+            let ApiError(problem) = extract(keys).await.unwrap_err();
+            assert_eq!(
+                (problem.code, problem.param.as_deref()),
+                (Code::InvalidRequest, Some("Idempotency-Key"))
+            );
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What bounds and shapes the HTTP side, as `[http]` of the configuration file may set it.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+/// Limits of requests, and who may send how many.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// The largest JSON body, in bytes. More is refused with 413.
+    pub max_body_bytes: usize,
+    /// Requests whose answer has not begun yet; one more is refused with 503.
+    pub max_requests: usize,
+    /// Requests a minute of one token; one more is refused with 429. 0: no bound.
+    pub requests_per_minute: u32,
+    /// The browser origins that may call bearer routes: `*` for all, or full origins (`https://app.example`).
+    pub cors_origins: Vec<String>,
+    /// The bearer that `/metrics` wants. Unset: nobody may read the metrics.
+    pub metrics_token: Option<Secret>,
+    /// Seconds for which a checked signature is trusted without a second look. Revocation and expiry are read on every
+    /// request all the same.
+    pub signature_cache_seconds: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 32 * 1024 * 1024,
+            max_requests: 20_000,
+            requests_per_minute: 0,
+            cors_origins: vec!["*".to_owned()],
+            metrics_token: None,
+            signature_cache_seconds: 60,
+        }
+    }
+}
+
+/// A text that is compared and never shown.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Compares in constant time. An empty secret equals nothing.
+    pub(crate) fn is(&self, given: &str) -> bool {
+        !self.0.is_empty() && vault::constant_time_eq(self.0.as_bytes(), given.as_bytes())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Secret(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_neither_shown_nor_equal_to_nothing() {
+        assert_eq!(format!("{:?}", Secret::new("hush")), "Secret(…)");
+        assert!(Secret::new("hush").is("hush"));
+        assert!(!Secret::new("hush").is("hus"));
+        assert!(!Secret::new("").is(""));
+    }
+}

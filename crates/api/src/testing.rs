@@ -1,0 +1,1 @@
+//! An application on a fresh database, called without a socket.
