@@ -3,15 +3,12 @@
 use domain::Timestamp;
 use domain::ids::{OrganizationId, ProjectId, SmithId, TokenId};
 use domain::principals::Permission;
-use vault::{Claims, Subject, TokenKind, token_hash};
+use vault::{Claims, ISSUER, Subject, TokenKind, token_hash};
 
 use crate::db::{Row, Value, params};
 use crate::filter::Filter;
 use crate::idempotency::Remembering;
 use crate::{Batch, DbError, Error, OrganizationStore, ProjectStore, ServerStore, Store};
-
-/// The `iss` claim of every token.
-pub const ISSUER: &str = "ingram";
 
 const OWNER: &str = "token_owner";
 const TOKEN: &str = "token";

@@ -7,5 +7,6 @@ mod tokens;
 pub use ids::{Ids, SystemClock};
 pub use sealing::{Context, DataKey, InvalidMasterKey, MasterKey, SealError};
 pub use tokens::{
-    Claims, KeyError, SigningKey, Subject, TokenError, TokenKind, Verified, Verifier, constant_time_eq, token_hash,
+    Claims, ISSUER, KeyError, SigningKey, Subject, TokenError, TokenKind, Verified, Verifier,
+    constant_time_eq, token_hash,
 };

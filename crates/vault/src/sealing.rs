@@ -54,14 +54,17 @@ pub struct InvalidMasterKey;
 pub struct DataKey([u8; KEY]);
 
 impl DataKey {
+    /// Draws a new key.
     pub fn generate(ids: &Ids) -> Self {
         Self(ids.random())
     }
 
+    /// Seals personal content of the smith for one place.
     pub fn seal(&self, ids: &Ids, plain: &[u8], context: Context<'_>) -> Vec<u8> {
         seal(&self.0, ids, plain, context)
     }
 
+    /// Opens what this key sealed for the same place.
     pub fn open(&self, sealed: &[u8], context: Context<'_>) -> Result<Vec<u8>, SealError> {
         open(&self.0, sealed, context)
     }
@@ -82,12 +85,18 @@ pub struct MasterKey {
 }
 
 impl MasterKey {
+    /// Draws a new key.
     pub fn generate(ids: &Ids) -> Self {
         Self::from_bytes(ids.random())
     }
 
+    /// Takes a key as it is: 32 bytes that nobody can guess, not a password.
     pub fn from_bytes(root: [u8; KEY]) -> Self {
-        Self { wrapping: derive(&root, b"ingram wrapping 1"), secrets: derive(&root, b"ingram secrets 1"), root }
+        Self {
+            wrapping: derive(&root, b"ingram wrapping 1"),
+            secrets: derive(&root, b"ingram secrets 1"),
+            root,
+        }
     }
 
     /// Reads a key from base64 or hexadecimal.
@@ -111,19 +120,23 @@ impl MasterKey {
         text
     }
 
+    /// Seals a data key for the row of its smith.
     pub fn wrap(&self, key: &DataKey, context: Context<'_>, ids: &Ids) -> Vec<u8> {
         seal(&self.wrapping, ids, &key.0, context)
     }
 
+    /// Opens a data key that was wrapped for the same place.
     pub fn unwrap_key(&self, wrapped: &[u8], context: Context<'_>) -> Result<DataKey, SealError> {
         let bytes = Zeroizing::new(open(&self.wrapping, wrapped, context)?);
         Ok(DataKey(bytes.as_slice().try_into().map_err(|_| SealError)?))
     }
 
+    /// Seals a secret of the server or of a project, such as a provider's key.
     pub fn seal(&self, ids: &Ids, secret: &[u8], context: Context<'_>) -> Vec<u8> {
         seal(&self.secrets, ids, secret, context)
     }
 
+    /// Opens a secret that was sealed for the same place.
     pub fn open(&self, sealed: &[u8], context: Context<'_>) -> Result<Vec<u8>, SealError> {
         open(&self.secrets, sealed, context)
     }
@@ -169,71 +182,4 @@ fn open(key: &[u8; KEY], sealed: &[u8], context: Context<'_>) -> Result<Vec<u8>,
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::SystemClock;
-
-    fn ids() -> Ids {
-        Ids::new(Arc::new(SystemClock))
-    }
-
-    const HERE: Context<'_> = Context { table: "runs", column: "body", row: b"1" };
-
-    #[test]
-    fn a_ciphertext_that_was_moved_does_not_open() {
-        let key = DataKey::generate(&ids());
-        let sealed = key.seal(&ids(), b"text", HERE);
-        assert_eq!(key.open(&sealed, HERE).unwrap(), b"text");
-        for elsewhere in [
-            Context { table: "run", ..HERE },
-            Context { column: "bod", ..HERE },
-            Context { row: b"2", ..HERE },
-            // The same characters, cut differently.
-            Context { table: "runsb", column: "ody", row: b"1" },
-        ] {
-            assert_eq!(key.open(&sealed, elsewhere), Err(SealError));
-        }
-    }
-
-    #[test]
-    fn another_key_does_not_open() {
-        let sealed = DataKey::generate(&ids()).seal(&ids(), b"text", HERE);
-        assert_eq!(DataKey::generate(&ids()).open(&sealed, HERE), Err(SealError));
-        let (mine, other) = (MasterKey::generate(&ids()), MasterKey::generate(&ids()));
-        let wrapped = mine.wrap(&DataKey::generate(&ids()), HERE, &ids());
-        assert!(other.unwrap_key(&wrapped, HERE).is_err());
-        assert!(mine.open(&wrapped, HERE).is_err(), "wrapping and secrets have keys of their own");
-    }
-
-    #[test]
-    fn a_master_key_is_read_in_both_spellings_and_never_shown() {
-        let key = MasterKey::from_bytes([7; 32]);
-        assert_eq!(MasterKey::parse(&key.to_text()).unwrap().fingerprint(), key.fingerprint());
-        assert_eq!(MasterKey::parse(&"07".repeat(32)).unwrap().fingerprint(), key.fingerprint());
-        for text in ["", "short", &"zz".repeat(32)] {
-            assert_eq!(MasterKey::parse(text).unwrap_err(), InvalidMasterKey);
-        }
-        assert_eq!(format!("{key:?} {:?}", DataKey([7; 32])), "MasterKey(…) DataKey(…)");
-    }
-
-    proptest! {
-        #[test]
-        fn what_was_sealed_opens_and_a_flipped_bit_shows(plain: Vec<u8>, position: prop::sample::Index, bit in 0_u8..8) {
-            let key = DataKey::generate(&ids());
-            let mut sealed = key.seal(&ids(), &plain, HERE);
-            prop_assert_eq!(key.open(&sealed, HERE).unwrap(), plain);
-            let position = position.index(sealed.len());
-            sealed[position] ^= 1 << bit;
-            prop_assert_eq!(key.open(&sealed, HERE), Err(SealError));
-        }
-
-        #[test]
-        fn opening_never_panics(sealed: Vec<u8>) {
-            let _ = DataKey([1; 32]).open(&sealed, HERE);
-        }
-    }
-}
+mod tests;
