@@ -4,6 +4,7 @@
 //! What needs time or randomness takes it as an argument.
 
 pub mod agents;
+pub mod catalog;
 pub mod clock;
 pub mod content;
 pub mod frames;

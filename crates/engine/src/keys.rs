@@ -8,8 +8,8 @@ use domain::models::{Provider, Route, SCRIPTED_DEFAULT, route};
 use domain::smiths::DEFAULT_MODEL;
 use domain::{Code, Problem};
 use models::{Credentials, Origin};
-use store::model_keys::ModelKeys;
 use store::ProjectStore;
+use store::model_keys::ModelKeys;
 
 /// A key of the server itself, from its configuration. Never shown: it has no `Debug`.
 #[derive(Clone)]
@@ -48,7 +48,8 @@ pub enum KeySource {
 
 impl Keys {
     pub fn new(hosted: HostedKeys, default_model: Option<String>) -> Self {
-        Self { hosted: Arc::new(hosted), default_model: default_model.map(Into::into) }
+        let default_model = default_model.filter(|model| !is_default(model)).map(Into::into);
+        Self { hosted: Arc::new(hosted), default_model }
     }
 
     /// Chooses how a model is called for a smith, or for a project by itself.
@@ -65,7 +66,7 @@ impl Keys {
             return Ok(scripted(model, route));
         }
         let keys = project.usable_model_keys(smith).await?;
-        let model = if model.is_empty() || model == DEFAULT_MODEL { self.default_model(&keys) } else { model.to_owned() };
+        let model = if is_default(model) { self.default_model(&keys) } else { model.to_owned() };
         let route = route(&model, || self.source(&keys, Provider::OpenaiCompatible).is_some())?;
         if route.provider == Provider::Scripted {
             return Ok(scripted(&model, route));
@@ -81,7 +82,8 @@ impl Keys {
         smith: Option<SmithId>,
     ) -> Result<HashMap<Provider, KeySource>, Problem> {
         let keys = project.usable_model_keys(smith).await?;
-        let sources = Provider::ALL.iter().filter_map(|provider| Some((*provider, self.source(&keys, *provider)?)));
+        let sources =
+            Provider::ALL.iter().filter_map(|provider| Some((*provider, self.source(&keys, *provider)?)));
         Ok(sources.collect())
     }
 
@@ -123,17 +125,33 @@ impl Keys {
                 origin: Origin::Operator,
             });
         }
-        let name = provider.as_str();
-        Err(Problem::new(
-            Code::ModelKeyMissing,
-            format!("No key is set for {}. Set one with PUT /v1/tenant/model_keys/{name}.", provider.label()),
-        )
-        .at("model"))
+        Err(key_missing(provider))
     }
 }
 
+fn is_default(model: &str) -> bool {
+    model.is_empty() || model == DEFAULT_MODEL
+}
+
+fn key_missing(provider: Provider) -> Problem {
+    let (label, name) = (provider.label(), provider.as_str());
+    let with = if provider == Provider::OpenaiCompatible { " with its base_url" } else { "" };
+    let message = format!(
+        "No key is set for {label}. Set one{with} with PUT /v1/tenant/model_keys/{name} for the project, or with \
+         PUT /v1/smiths/{{pid}}/model_keys/{name} for one smith."
+    );
+    Problem::new(Code::ModelKeyMissing, message).at("model")
+}
+
 fn scripted(model: &str, route: Route) -> Choice {
-    let credentials =
-        Credentials { provider: Provider::Scripted, api_key: "".into(), base_url: None, origin: Origin::Operator };
+    let credentials = Credentials {
+        provider: Provider::Scripted,
+        api_key: "".into(),
+        base_url: None,
+        origin: Origin::Operator,
+    };
     Choice { model: model.to_owned(), route, credentials }
 }
+
+#[cfg(test)]
+mod tests;

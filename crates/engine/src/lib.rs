@@ -90,6 +90,10 @@ impl Engine {
         &self.inner.keys
     }
 
+    pub fn models(&self) -> &Models {
+        &self.inner.models
+    }
+
     pub fn store(&self) -> &Store {
         &self.inner.store
     }

@@ -102,6 +102,16 @@ impl Models {
         events
     }
 
+    /// Checks an address that a tenant gives, as far as it can be told before it is called.
+    pub fn check_address(&self, url: &egress::Url) -> Result<(), egress::Refusal> {
+        self.guarded.guard().check_url(url)
+    }
+
+    /// Returns the scripts that answer as `scripted/<name>`.
+    pub fn scripts(&self) -> &Scripts {
+        &self.scripts
+    }
+
     fn client(&self, credentials: &Credentials) -> &Client {
         match credentials.origin {
             Origin::Tenant => &self.guarded,
