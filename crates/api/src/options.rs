@@ -10,6 +10,10 @@ use serde::Deserialize;
 pub struct Options {
     /// The largest JSON body, in bytes. More is refused with 413.
     pub max_body_bytes: usize,
+    /// Messages in the input of one run. More is refused with 422.
+    pub max_input_messages: usize,
+    /// Parts in one message of an input. More is refused with 422.
+    pub max_input_parts: usize,
     /// Requests whose answer has not begun yet; one more is refused with 503.
     pub max_requests: usize,
     /// Requests a minute of one token; one more is refused with 429. 0: no bound.
@@ -27,6 +31,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             max_body_bytes: 32 * 1024 * 1024,
+            max_input_messages: 1_000,
+            max_input_parts: 100,
             max_requests: 20_000,
             requests_per_minute: 0,
             cors_origins: vec!["*".to_owned()],

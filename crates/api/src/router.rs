@@ -4,6 +4,7 @@ use axum::body::Bytes;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::{Extension, Router};
 use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
 use crate::errors::{no_such_method, no_such_route};
@@ -15,7 +16,10 @@ use crate::{native, open, openai, openapi};
 ///
 /// A route exists only with its description, because both come from one place: what `native`, `openai` and `open` collect.
 pub fn router(app: App) -> Router {
-    let Parts { native, openai, open, document } = parts();
+    assemble(app, parts())
+}
+
+fn assemble(app: App, Parts { native, openai, open, document }: Parts) -> Router {
     let rendered = serde_json::to_vec(&document).unwrap_or_else(|error| {
         tracing::error!(error = %error, "The OpenAPI document could not be rendered.");
         Vec::new()
@@ -46,13 +50,21 @@ struct Parts {
 }
 
 fn parts() -> Parts {
-    let (native, native_document) = native::routes().split_for_parts();
-    let (openai, openai_document) = openai::routes().split_for_parts();
-    let (open, open_document) = open::routes().split_for_parts();
-    let mut document = openapi::start();
-    for part in [openapi::with_bearer(native_document), openapi::with_bearer(openai_document), open_document]
-    {
-        document.merge(part);
-    }
-    Parts { native, openai, open, document }
+    Parts::of(native::routes(), openai::routes(), open::routes())
 }
+
+impl Parts {
+    fn of(native: OpenApiRouter<App>, openai: OpenApiRouter<App>, open: OpenApiRouter<App>) -> Self {
+        let (native, native_document) = native.split_for_parts();
+        let (openai, openai_document) = openai.split_for_parts();
+        let (open, open_document) = open.split_for_parts();
+        let mut document = openapi::start();
+        let documents =
+            [openapi::with_bearer(native_document), openapi::with_bearer(openai_document), open_document];
+        documents.into_iter().for_each(|part| document.merge(part));
+        Self { native, openai, open, document }
+    }
+}
+
+#[cfg(test)]
+mod tests;

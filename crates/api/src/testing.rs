@@ -1,1 +1,118 @@
 //! An application on a fresh database, called without a socket.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use domain::Timestamp;
+use egress::{Egress, Policy};
+use engine::Engine;
+use engine::keys::{HostedKeys, Keys};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use models::Models;
+use models::scripted::Scripts;
+use serde_json::Value;
+use store::bootstrap::Bootstrap;
+use store::tokens::NewToken;
+use store::{DbOptions, Location, Store};
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+use vault::{Ids, MasterKey, SystemClock};
+
+use crate::{API_VERSION, App, Options};
+
+/// A running application and what is in it from the start.
+pub(crate) struct TestApp {
+    pub(crate) app: App,
+    pub(crate) first: Bootstrap,
+    pub(crate) router: Router,
+    _directory: TempDir,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// The body, null if it is no JSON.
+    pub(crate) body: Value,
+    pub(crate) text: String,
+}
+
+impl TestApp {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(Options::default(), crate::router).await
+    }
+
+    pub(crate) async fn start_with(options: Options, router: impl FnOnce(App) -> Router) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let location = Location::Sqlite(directory.path().join("ingram.db"));
+        let db = DbOptions { location, connections: 2, wait: Duration::from_secs(10), queue: 1_000 };
+        let store =
+            Store::open(&db, MasterKey::from_bytes([7; 32]), Ids::new(Arc::new(SystemClock))).await.unwrap();
+        let first = store.server().bootstrap().await.unwrap();
+        let models = Models::new(
+            models::Options::default(),
+            &Egress::new().unwrap(),
+            Policy::LocalToo,
+            Scripts::bundled(),
+            Arc::new(|| 0.5),
+        );
+        let keys = Keys::new(HostedKeys::new(), None);
+        let engine = Engine::new(store, keys, models.unwrap(), engine::Options::default()).await.unwrap();
+        let app = App::new(engine, options, PrometheusBuilder::new().build_recorder().handle());
+        Self { router: router(app.clone()), app, first, _directory: directory }
+    }
+
+    pub(crate) async fn admin_token(&self) -> String {
+        let project = self.app.store.project(self.first.project);
+        project.mint_admin_token(&NewToken::default(), None).await.unwrap().unwrap().text
+    }
+
+    pub(crate) async fn organization_key(&self) -> String {
+        let organization = self.app.store.organization(self.first.organization);
+        organization.mint_key(&NewToken::default(), None).await.unwrap().unwrap().text
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.app.ids.now()
+    }
+
+    /// Sends a request as it is.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        Reply {
+            status: parts.status,
+            headers: parts.headers,
+            body: serde_json::from_slice(&bytes).unwrap_or_default(),
+            text: String::from_utf8_lossy(&bytes).into_owned(),
+        }
+    }
+
+    /// Sends a request with a token, the version of the API, and a JSON body if it is not null.
+    pub(crate) async fn call(&self, token: &str, method: &str, path: &str, body: Value) -> Reply {
+        let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+        let request = request(method, path).header("authorization", format!("Bearer {token}"));
+        self.send(request.body(body).unwrap()).await
+    }
+}
+
+impl Reply {
+    pub(crate) fn code(&self) -> &str {
+        self.body["error"]["code"].as_str().unwrap_or_default()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+/// Begins a request with the version of the API.
+pub(crate) fn request(method: &str, path: &str) -> http::request::Builder {
+    Request::builder().method(method).uri(path).header("ic-api-version", API_VERSION)
+}

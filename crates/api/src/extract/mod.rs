@@ -12,6 +12,6 @@ pub(crate) use bearer::bearer;
 pub(crate) use body::JsonBody;
 pub(crate) use caller::Caller;
 pub(crate) use fields::{Fields, Given};
-pub(crate) use idempotency::{Answer, Earlier, Idempotency, Once};
+pub(crate) use idempotency::{Answer, Earlier, Idempotency, Once, mark_as_replayed};
 pub(crate) use path::{PathId, PathParams};
 pub(crate) use query::Query;

@@ -7,7 +7,6 @@ mod rate_limit;
 mod version;
 
 pub(crate) use admission::Admission;
-pub(crate) use cors::Cors;
 pub(crate) use frame::frame;
 pub(crate) use rate_limit::{RateLimit, take_from_quota};
 pub(crate) use version::require_version;

@@ -1,0 +1,61 @@
+//! `GET /v1/runs`
+
+use axum::Json;
+use axum::extract::State;
+use domain::principals::{Permission, Principal};
+use store::runs::RunFilter;
+
+use super::record::{RunListOut, RunOut};
+use crate::app::App;
+use crate::errors::ApiError;
+use crate::extract::{Caller, Query};
+use crate::lists::List;
+
+/// Lists the runs of the project, newest first; with a smith token those of the own smith.
+#[utoipa::path(
+    get,
+    path = "/v1/runs",
+    operation_id = "runs.list",
+    tag = "Runs",
+    params(
+        ("status" = Option<String>, Query, description = "Only runs that stand there"),
+        ("external_id_prefix" = Option<String>, Query, description = "Only runs of smiths whose external id begins so"),
+        ("smith_id" = Option<String>, Query, description = "Only runs of this smith"),
+        ("agent_id" = Option<String>, Query, description = "Only runs of this agent"),
+        ("limit" = Option<String>, Query, description = "1 to 200, 50 if absent"),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before"),
+    ),
+    responses((status = 200, description = "A page of runs.", body = RunListOut))
+)]
+pub(crate) async fn list_all(
+    caller: Caller,
+    query: Query,
+    State(app): State<App>,
+) -> Result<Json<List<RunOut>>, ApiError> {
+    let project = caller.permitted(&app, Permission::RunsRead)?;
+    let page = query.page("runs")?;
+    let text = |name| query.text(name).filter(|text| !text.is_empty());
+    let mut filter = RunFilter {
+        status: text("status").map(str::to_owned),
+        external_id_prefix: text("external_id_prefix").map(str::to_owned),
+        ..RunFilter::default()
+    };
+    // A filter that names nothing matches nothing.
+    let nothing = || Ok(Json(page.list(Vec::new(), |run: &store::runs::RunRecord| run.id, RunOut::from)));
+    if let Some(smith) = text("smith_id") {
+        let Ok(smith) = smith.parse() else { return nothing() };
+        filter.smith = Some(smith);
+    }
+    if let Some(agent) = text("agent_id") {
+        let Ok(agent) = agent.parse() else { return nothing() };
+        filter.agent = Some(agent);
+    }
+    if let Principal::Smith { smith: own, .. } = caller.0 {
+        if filter.smith.is_some_and(|smith| smith != own) {
+            return nothing();
+        }
+        filter.smith = Some(own);
+    }
+    let runs = project.runs(&filter, page.before, page.fetch()).await?;
+    Ok(Json(page.list(runs, |run| run.id, RunOut::from)))
+}
