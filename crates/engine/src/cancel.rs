@@ -14,7 +14,12 @@ const RACES: usize = 100;
 
 impl Engine {
     /// Cancels a run. Cancelling one that is cancelled already is no error; one that has ended otherwise is.
-    pub async fn cancel(&self, project: &ProjectStore, run: RunId, reason: Option<&str>) -> Result<(), Problem> {
+    pub async fn cancel(
+        &self,
+        project: &ProjectStore,
+        run: RunId,
+        reason: Option<&str>,
+    ) -> Result<(), Problem> {
         for _ in 0..RACES {
             let Some(saved) = project.saved_run(run).await? else { return Err(Problem::not_found("run")) };
             match saved.record.status {
@@ -22,7 +27,10 @@ impl Engine {
                 Status::Completed | Status::Failed => {
                     return Err(Problem::new(
                         Code::RunNotPaused,
-                        format!("The run has ended already ({}); there is nothing to cancel.", saved.record.status.as_str()),
+                        format!(
+                            "The run has ended already ({}); there is nothing to cancel.",
+                            saved.record.status.as_str()
+                        ),
                     ));
                 }
                 _ => {}
@@ -40,7 +48,8 @@ impl Engine {
         let position = u64::try_from(journal.len()).unwrap_or(u64::MAX);
         let content_type = structured::content_type(record.request.response_format.as_ref());
         let entries = journal.into_iter().map(|entry| (entry.input, entry.next_seq));
-        let mut machine = Run::replay(self.inner.machine_limits(), content_type, entries).map_err(|_| Problem::internal())?;
+        let mut machine = Run::replay(self.inner.machine_limits(), content_type, entries)
+            .map_err(|_| Problem::internal())?;
         machine.frames_end_at(record.next_seq);
         let project = self.inner.store.project(record.project);
         let streamed = streamed(&project, &record, &seal, machine.call_first_seq()).await?;
@@ -50,7 +59,11 @@ impl Engine {
         if machine.decide() == Action::Wait {
             // Also a run that never had its turn begins before it ends.
             let thread_id = record.thread_id.clone();
-            inputs.push(Input::Started { smith_id: record.smith, thread_id, warnings: context::warnings(&config.config) });
+            inputs.push(Input::Started {
+                smith_id: record.smith,
+                thread_id,
+                warnings: context::warnings(&config.config),
+            });
         }
         inputs.push(Input::Cancelled { reason: reason.map(str::to_owned), said: streamed });
         let mut frames = Vec::new();

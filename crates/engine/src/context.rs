@@ -13,7 +13,12 @@ use store::runs::RunRecord;
 use store::{ProjectStore, SmithSeal};
 
 /// Lines up what the model answers to, oldest first.
-pub(crate) fn conversation(record: &RunRecord, past: Vec<Vec<Item>>, machine: &Run, budget: u64) -> Vec<Item> {
+pub(crate) fn conversation(
+    record: &RunRecord,
+    past: Vec<Vec<Item>>,
+    machine: &Run,
+    budget: u64,
+) -> Vec<Item> {
     let fitting = turns_within_budget(&past, budget);
     let mut items: Vec<Item> = past.into_iter().take(fitting).rev().flatten().collect();
     items.extend(record.request.input.iter().cloned().map(Item::Message));
@@ -36,7 +41,9 @@ pub(crate) async fn turns(
     let mut turns = Vec::with_capacity(items.len());
     for item in items {
         turns.push(match item {
-            Item::Message(Message { role: Role::Assistant, content }) => Turn::Assistant { text: content.text() },
+            Item::Message(Message { role: Role::Assistant, content }) => {
+                Turn::Assistant { text: content.text() }
+            }
             Item::Message(Message { role: Role::User, content }) => {
                 let text = content.text();
                 let mut attachments = Vec::new();
@@ -107,7 +114,10 @@ pub(crate) fn warnings(config: &Config) -> Vec<Warning> {
         warn("tool_source_unavailable", format!("The tool `{tool}` is not available on this server."));
     }
     for server in config.mcp_servers.iter().flatten() {
-        warn("tool_source_unavailable", format!("The MCP server `{server}` is not available on this server."));
+        warn(
+            "tool_source_unavailable",
+            format!("The MCP server `{server}` is not available on this server."),
+        );
     }
     if !config.skills.is_empty() {
         warn("skill_files_unavailable", "Skills are not available on this server.".to_owned());

@@ -11,8 +11,8 @@ use domain::frames::Frame;
 use domain::ids::RunId;
 use domain::run::{Action, Ending, Input, Reply, Run, Verdict};
 use domain::{Code, Problem};
-use models::{Event, Failure, FailureKind};
 use futures::{FutureExt as _, StreamExt as _};
+use models::{Event, Failure, FailureKind};
 use store::SmithSeal;
 use store::runs::{Append, End, JournalEntry, NewFrames, RunConfig, RunRecord, RunResult, Saved};
 use tokio_util::sync::CancellationToken;
@@ -95,8 +95,19 @@ impl Driver {
         })?;
         let topic = engine.hub.topic(record.id);
         let stored_seq = record.next_seq;
-        let mut driver =
-            Self { engine, topic, record, config, seal, machine, position, stored_seq, pending: Pending::default(), origin, stop };
+        let mut driver = Self {
+            engine,
+            topic,
+            record,
+            config,
+            seal,
+            machine,
+            position,
+            stored_seq,
+            pending: Pending::default(),
+            origin,
+            stop,
+        };
         driver.machine.frames_end_at(stored_seq);
         driver.topic.attach();
         Ok(driver)
@@ -131,7 +142,8 @@ impl Driver {
             Stop::Broken => Left::Broken,
             Stop::HandOver => {
                 let node = self.record.owner.unwrap_or_default();
-                let released = self.engine.store.server().release_run(self.record.id, node, self.record.fence).await;
+                let released =
+                    self.engine.store.server().release_run(self.record.id, node, self.record.fence).await;
                 if let Err(error) = released {
                     tracing::warn!(run.id = %self.record.id, error = %error, "A run could not be handed over; it goes with its node.");
                 }
@@ -284,16 +296,26 @@ impl Driver {
     /// Finds with whom and what the model is called.
     async fn prepare(&self) -> Result<(models::Credentials, models::Request), Problem> {
         let project = self.engine.store.project(self.record.project);
-        let choice = self.engine.keys.choose(&project, Some(self.record.smith), &self.config.resolved_model).await?;
+        let choice =
+            self.engine.keys.choose(&project, Some(self.record.smith), &self.config.resolved_model).await?;
         let past = match &self.record.request.response_format {
             // A structured answer is one stateless shot.
             Some(_) => Vec::new(),
             None => {
                 let limit = self.engine.options.context_turns;
-                project.turns_before(self.record.id, self.record.smith, &self.record.thread_id, &self.seal, limit).await?
+                project
+                    .turns_before(
+                        self.record.id,
+                        self.record.smith,
+                        &self.record.thread_id,
+                        &self.seal,
+                        limit,
+                    )
+                    .await?
             }
         };
-        let items = context::conversation(&self.record, past, &self.machine, self.engine.options.context_tokens);
+        let items =
+            context::conversation(&self.record, past, &self.machine, self.engine.options.context_tokens);
         let turns = context::turns(&project, self.record.smith, &self.seal, items).await?;
         let request = models::Request {
             model: choice.route.model,
@@ -307,7 +329,13 @@ impl Driver {
         Ok((choice.credentials, request))
     }
 
-    fn said(&mut self, event: Event, answer: &mut Answer, hold: bool, held_back: &mut Vec<String>) -> Result<(), Stop> {
+    fn said(
+        &mut self,
+        event: Event,
+        answer: &mut Answer,
+        hold: bool,
+        held_back: &mut Vec<String>,
+    ) -> Result<(), Stop> {
         match event {
             Event::Accepted { reference } => self.apply(Input::Accepted { reference }),
             Event::Text(text) if text.is_empty() => Ok(()),
@@ -357,7 +385,8 @@ impl Driver {
     async fn reattached(&mut self) -> Result<bool, Stop> {
         let Some(reference) = self.machine.reference().map(str::to_owned) else { return Ok(false) };
         let project = self.engine.store.project(self.record.project);
-        let choice = self.engine.keys.choose(&project, Some(self.record.smith), &self.config.resolved_model).await;
+        let choice =
+            self.engine.keys.choose(&project, Some(self.record.smith), &self.config.resolved_model).await;
         let Ok(choice) = choice else { return Ok(false) };
         let stop = self.stop.clone();
         let drained = self.engine.drained.clone();
@@ -483,7 +512,9 @@ impl Driver {
 /// Makes the stored result of a run that has ended.
 pub(crate) fn result_of(machine: &Run, ending: &Ending) -> RunResult {
     let error = match ending {
-        Ending::Failed { code, message } => Some(store::runs::RunError { code: *code, message: message.clone() }),
+        Ending::Failed { code, message } => {
+            Some(store::runs::RunError { code: *code, message: message.clone() })
+        }
         _ => None,
     };
     RunResult {

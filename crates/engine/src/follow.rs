@@ -13,8 +13,10 @@ use tokio_util::sync::CancellationToken;
 use crate::hub::{Glimpse, Published, Topic};
 use crate::{Engine, driver};
 
-/// How long a follower trusts that it would have been told; then it looks for itself.
+/// How long a follower trusts that another process would have told it; then it looks for itself.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// The same where a driver of this process tells.
+const TRUST: Duration = Duration::from_secs(300);
 /// How many commits a follower reads from the database at once.
 const BLOCKS: usize = 64;
 
@@ -59,11 +61,26 @@ impl Engine {
         })?;
         let topic = inner.hub.topic(run);
         let wake = topic.subscribe();
-        Ok(Follower { project, seal, run, next: from, mode, topic, wake, drained: inner.drained.clone(), _place: place })
+        Ok(Follower {
+            project,
+            seal,
+            run,
+            next: from,
+            mode,
+            topic,
+            wake,
+            drained: inner.drained.clone(),
+            _place: place,
+        })
     }
 
     /// Waits until a run rests, and returns its record.
-    pub async fn rested(&self, project: &ProjectStore, seal: &SmithSeal, run: RunId) -> Result<RunRecord, Problem> {
+    pub async fn rested(
+        &self,
+        project: &ProjectStore,
+        seal: &SmithSeal,
+        run: RunId,
+    ) -> Result<RunRecord, Problem> {
         let mut follower = self.follow(project.clone(), seal.clone(), run, 0, Mode::Follow)?;
         follower.skip_to_rest().await?;
         project.run(run).await?.ok_or_else(|| Problem::not_found("run"))
@@ -117,10 +134,11 @@ impl Follower {
 
     /// Waits for news of the run.
     async fn waited(&mut self) -> Result<(), Closing> {
+        let pause = if self.topic.rests().is_some() { TRUST } else { LOOK_AGAIN };
         tokio::select! {
             () = self.drained.cancelled() => Err(Closing),
             // The pause is only for announcements that never came.
-            _ = tokio::time::timeout(LOOK_AGAIN, self.wake.changed()) => Ok(()),
+            _ = tokio::time::timeout(pause, self.wake.changed()) => Ok(()),
         }
     }
 
@@ -142,7 +160,8 @@ impl Follower {
 
     async fn read_stored(&self) -> Result<Vec<Arc<Published>>, Problem> {
         let blocks = self.project.frames(self.run, &self.seal, self.next, BLOCKS).await?;
-        let frames = blocks.into_iter().flat_map(|block| driver::published(self.run, block.from, block.frames));
+        let frames =
+            blocks.into_iter().flat_map(|block| driver::published(self.run, block.from, block.frames));
         // A commit's frames lie in one block; the cursor may stand inside it.
         Ok(frames.filter(|frame| frame.seq >= self.next).collect())
     }

@@ -3,6 +3,7 @@
 //! Knows no HTTP. Whoever holds an [`Engine`] can start, follow and cancel runs; [`Engine::run`] keeps them going until the
 //! server shuts down.
 
+mod attachments;
 mod cancel;
 mod context;
 mod driver;
@@ -64,7 +65,12 @@ pub(crate) struct Inner {
 
 impl Engine {
     /// Makes an engine and registers its node. Runs of dead processes are taken up once [`Engine::run`] runs.
-    pub async fn new(store: Store, keys: Keys, models: Models, options: Options) -> Result<Self, store::Error> {
+    pub async fn new(
+        store: Store,
+        keys: Keys,
+        models: Models,
+        options: Options,
+    ) -> Result<Self, store::Error> {
         let node: NodeId = store.ids().random();
         store.server().join(node).await?;
         let window = Window { frames: options.window_frames.max(1), bytes: options.window_bytes.max(1) };

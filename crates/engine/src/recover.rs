@@ -104,7 +104,9 @@ impl Inner {
         let server = self.store.server();
         if !server.beat(self.node()).await? {
             // The others gave this node up, so its runs are theirs by now. It starts over under a new name.
-            tracing::warn!("The other replicas had given this node up: it was silent for too long. Its runs go on elsewhere.");
+            tracing::warn!(
+                "The other replicas had given this node up: it was silent for too long. Its runs go on elsewhere."
+            );
             self.supersede_all();
             let node: NodeId = self.store.ids().random();
             server.join(node).await?;

@@ -16,7 +16,7 @@ use store::runs::{
 };
 use store::{ProjectStore, SmithSeal};
 
-use crate::{Driver, Engine, context, structured};
+use crate::{Driver, Engine, attachments, context, structured};
 
 /// What a run is to do, for whom and as whom.
 pub struct StartRun {
@@ -28,6 +28,7 @@ pub struct StartRun {
     pub seal: SmithSeal,
     /// None: a fresh thread.
     pub thread_id: Option<String>,
+    /// Inline bytes are moved to file storage with the run.
     pub input: Vec<Message>,
     pub channel: String,
     pub metadata: Map<String, Value>,
@@ -49,7 +50,11 @@ impl Engine {
     /// Starts a run. What is wrong with it is said before anything is stored.
     ///
     /// Returns None when a request with the same idempotency key was faster.
-    pub async fn start(&self, project: &ProjectStore, start: StartRun) -> Result<Option<StartedRun>, Problem> {
+    pub async fn start(
+        &self,
+        project: &ProjectStore,
+        start: StartRun,
+    ) -> Result<Option<StartedRun>, Problem> {
         let inner = &self.inner;
         if inner.closing.is_cancelled() {
             return Err(Problem::new(Code::ServiceOverloaded, "The server is shutting down. Retry shortly."));
@@ -70,27 +75,42 @@ impl Engine {
                 None => false,
             };
             if !has_history {
-                return Err(Problem::invalid_input("input", "`input` may be empty only on a thread with history."));
+                return Err(Problem::invalid_input(
+                    "input",
+                    "`input` may be empty only on a thread with history.",
+                ));
+            }
+        }
+        let ids = inner.store.ids();
+        let (input, files) = attachments::take_inline(start.input, ids)?;
+        for (file, at) in attachments::referenced(&input) {
+            let is_new = files.iter().any(|new| new.id == file);
+            if !is_new && !project.has_file(start.smith, file).await? {
+                return Err(Problem::invalid_input(
+                    at,
+                    "The smith has no such file. Upload it, or give its bytes inline.",
+                ));
             }
         }
         let place = Arc::clone(&inner.places).try_acquire_owned().map_err(|_| {
-            Problem::new(Code::ServiceOverloaded, "Too many runs are under way on this server. Retry shortly.")
+            Problem::new(
+                Code::ServiceOverloaded,
+                "Too many runs are under way on this server. Retry shortly.",
+            )
         })?;
         let choice = inner.keys.choose(project, Some(start.smith), start.config.shown_model()).await?;
 
-        let ids = inner.store.ids();
         let id: RunId = ids.mint();
-        let thread_id =
-            start.thread_id.unwrap_or_else(|| ids.mint::<MintedThreadId>().to_string());
+        let thread_id = start.thread_id.unwrap_or_else(|| ids.mint::<MintedThreadId>().to_string());
         let content_type = structured::content_type(start.response_format.as_ref());
         let mut machine = Run::new(inner.machine_limits(), content_type);
-        let input = Input::Started {
+        let begins = Input::Started {
             smith_id: start.smith,
             thread_id: thread_id.clone(),
             warnings: context::warnings(&start.config),
         };
-        let frames = machine.apply(input.clone()).map_err(|_| Problem::internal())?;
-        let entry = JournalEntry { input, next_seq: machine.next_seq() };
+        let frames = machine.apply(begins.clone()).map_err(|_| Problem::internal())?;
+        let entry = JournalEntry { input: begins, next_seq: machine.next_seq() };
         let node = inner.node();
         let run = NewRun {
             id,
@@ -101,15 +121,12 @@ impl Engine {
             channel: start.channel,
             model: choice.model.clone(),
             actor: start.actor,
-            request: RunRequest {
-                input: start.input,
-                metadata: start.metadata,
-                response_format: start.response_format,
-            },
+            request: RunRequest { input, metadata: start.metadata, response_format: start.response_format },
             config: RunConfig { config: start.config, resolved_model: choice.model },
             node,
             beginning: (entry.clone(), NewFrames { from: 0, frames: frames.clone() }),
             waiting: inner.options.max_waiting_per_thread,
+            files,
             remember: start.idempotency.map(|key| Remember::run(key, id)),
         };
         let started = match project.start_run(&start.seal, &run).await {

@@ -35,7 +35,9 @@ pub(crate) fn judge(format: &ResponseFormat, text: &str) -> Verdict {
             };
             match validator.iter_errors(&value).next() {
                 None => Verdict::Conforms,
-                Some(error) => misses(format!("at `{}`: {}", error.instance_path(), shorten(&error.to_string()))),
+                Some(error) => {
+                    misses(format!("at `{}`: {}", error.instance_path(), shorten(&error.to_string())))
+                }
             }
         }
     }
@@ -63,7 +65,9 @@ mod tests {
 
     #[test]
     fn an_answer_is_judged_by_its_schema() {
-        let format = schema(json!({"type": "object", "required": ["city"], "properties": {"city": {"type": "string"}}}));
+        let format = schema(
+            json!({"type": "object", "required": ["city"], "properties": {"city": {"type": "string"}}}),
+        );
         assert_eq!(judge(&format, r#"{"city": "Paris"}"#), Verdict::Conforms);
         assert!(matches!(judge(&format, r#"{"city": 7}"#), Verdict::Misses { why } if why.contains("/city")));
         assert!(matches!(judge(&format, "Paris"), Verdict::Misses { .. }));

@@ -26,14 +26,19 @@ struct Description {
 }
 
 impl ProjectStore {
-    /// Keeps a file of a smith.
-    pub async fn keep_file(&self, smith: SmithId, seal: &SmithSeal, file: &StoredFile) -> Result<(), Error> {
+    /// Adds a file of a smith to a batch.
+    pub(crate) fn add_file(
+        &self,
+        batch: &mut Batch,
+        smith: SmithId,
+        seal: &SmithSeal,
+        file: &StoredFile,
+    ) -> Result<(), Error> {
         let row = file.id.as_bytes();
-        let description =
-            Description { media_type: file.media_type.clone(), filename: file.filename.clone() };
-        let mut batch = Batch::new();
+        let description = Description { media_type: file.media_type.clone(), filename: file.filename.clone() };
         batch.exec(
-            "insert into files (id, project_id, smith_id, size, description, content, created_at) values ($1, $2, $3, $4, $5, $6, $7)",
+            "insert into files (id, project_id, smith_id, size, description, content, created_at) \
+             values ($1, $2, $3, $4, $5, $6, $7)",
             params![
                 file.id,
                 self.project,
@@ -44,8 +49,20 @@ impl ProjectStore {
                 self.store.ids().now()
             ],
         );
-        self.store.db().commit(batch).await?;
         Ok(())
+    }
+
+    /// Tells whether a smith has a file.
+    pub async fn has_file(&self, smith: SmithId, file: FileId) -> Result<bool, Error> {
+        let row = self
+            .store
+            .db()
+            .read_one(
+                "select 1 from files where id = $1 and smith_id = $2 and project_id = $3",
+                params![file, smith, self.project],
+            )
+            .await?;
+        Ok(row.is_some())
     }
 
     /// Reads a file of a smith.

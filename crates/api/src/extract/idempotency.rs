@@ -168,10 +168,6 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    pub(crate) fn body(&self) -> &[u8] {
-        &self.body
-    }
-
     /// Renders an answer. What cannot be rendered is a bug, and answered as one.
     pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Self {
         match serde_json::to_vec(body) {

@@ -52,6 +52,11 @@ impl ProjectStore {
         row.map(|row| self.record(&row).map(|(record, _)| record)).transpose()
     }
 
+    /// Finds a run of this project, with the seal of its smith.
+    pub async fn run_and_seal(&self, run: RunId) -> Result<Option<(RunRecord, SmithSeal)>, Error> {
+        self.run_row(run).await?.map(|row| self.record(&row)).transpose()
+    }
+
     /// Loads a run with its journal, to go on with it.
     pub async fn saved_run(&self, run: RunId) -> Result<Option<Saved>, Error> {
         let Some(row) = self.run_row(run).await? else { return Ok(None) };

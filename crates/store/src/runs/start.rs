@@ -7,6 +7,7 @@ use domain::run::Status;
 use super::{CONFIG, FRAMES, JOURNAL, JournalEntry, NewFrames, NodeId, REQUEST, RunConfig, RunRequest};
 use crate::codec::SmithSeal;
 use crate::db::params;
+use crate::files::StoredFile;
 use crate::idempotency::Remember;
 use crate::{Batch, Error, ProjectStore};
 
@@ -27,6 +28,8 @@ pub struct NewRun {
     pub beginning: (JournalEntry, NewFrames),
     /// How many runs may wait on a thread.
     pub waiting: usize,
+    /// Files that came inline with the input.
+    pub files: Vec<StoredFile>,
     pub remember: Option<Remember>,
 }
 
@@ -151,6 +154,9 @@ impl ProjectStore {
             "update runs set next_seq = $2 where id = $1 and status = 'running'",
             params![run.id, entry.next_seq],
         );
+        for file in &run.files {
+            self.add_file(&mut batch, run.smith, seal, file)?;
+        }
         if let Some(remember) = &run.remember {
             remember.add_to(&mut batch, &self.store);
         }

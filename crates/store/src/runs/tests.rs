@@ -52,6 +52,7 @@ impl World {
             node: NODE,
             beginning: (JournalEntry { input, next_seq: 1 }, NewFrames { from: 0, frames }),
             waiting: 2,
+            files: vec![],
             remember: None,
         }
     }
@@ -332,7 +333,10 @@ async fn a_file_belongs_to_its_smith() {
             filename: "a.png".into(),
             bytes: vec![1, 2, 3],
         };
-        world.project.keep_file(world.smith.id, &world.smith.seal, &file).await.unwrap();
+        let mut run = world.run("t");
+        run.files = vec![file.clone()];
+        world.project.start_run(&world.smith.seal, &run).await.unwrap();
+        assert!(world.project.has_file(world.smith.id, file.id).await.unwrap());
         let found = world.project.file(world.smith.id, file.id, &world.smith.seal).await.unwrap();
         assert_eq!(found, Some(file.clone()));
         let other = world.project.ensure_smith(&NewSmith::default(), None).await.unwrap().smith;

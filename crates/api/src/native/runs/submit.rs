@@ -7,7 +7,6 @@ use domain::{Code, Problem};
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
-use store::idempotency::Remember;
 use utoipa::ToSchema;
 
 use super::get;
@@ -93,12 +92,9 @@ pub(crate) async fn submit(
             app.engine.cancel(&project, record.id, reason).await?;
             let answer =
                 Answer::json(StatusCode::OK, &RunCancelAck { id: record.id.to_string(), status: "cancelled" });
-            if let Some(key) = once.key() {
-                let remember = Remember::answer(key, StatusCode::OK.as_u16(), answer.body().to_vec());
-                // A repetition that comes before this is kept cancels what is cancelled already, to the same answer.
-                if let Err(error) = app.store.server().remember(&remember).await {
-                    tracing::warn!(run.id = %record.id, error = %error, "A cancellation's key could not be kept.");
-                }
+            // A repetition that comes before this is kept cancels what is cancelled already, to the same answer.
+            if let Err(error) = once.keep(&answer).await {
+                tracing::warn!(run.id = %record.id, error = %error, "A cancellation's key could not be kept.");
             }
             Ok(answer.into_response())
         }

@@ -1,0 +1,137 @@
+//! Inline bytes of an input: taken out of the messages, to be kept as files that the messages name.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use domain::Problem;
+use domain::content::{Content, Message, Part, Source};
+use domain::ids::FileId;
+use store::files::StoredFile;
+use vault::Ids;
+
+/// Moves inline bytes out of messages. Returns the messages as they are stored, and the files that they name.
+pub(crate) fn take_inline(
+    messages: Vec<Message>,
+    ids: &Ids,
+) -> Result<(Vec<Message>, Vec<StoredFile>), Problem> {
+    let mut files = Vec::new();
+    let mut taken = Vec::with_capacity(messages.len());
+    for (index, mut message) in messages.into_iter().enumerate() {
+        if let Content::Parts(parts) = &mut message.content {
+            for (part_index, part) in parts.iter_mut().enumerate() {
+                let at = format!("input[{index}].content[{part_index}]");
+                let (source, is_image) = match part {
+                    Part::Text { .. } => continue,
+                    Part::Image(source) => (source, true),
+                    Part::File(source) => (source, false),
+                };
+                let Some(data) = source.file_data.take() else { continue };
+                let field = if is_image { "image_url" } else { "file_data" };
+                let file = decode(&data, source, is_image, ids.mint())
+                    .ok_or_else(|| Problem::invalid_input(format!("{at}.{field}"), INLINE))?;
+                source.file_id = Some(file.id);
+                files.push(file);
+            }
+        }
+        taken.push(message);
+    }
+    Ok((taken, files))
+}
+
+/// Lists the files that messages name, with the place where each is named.
+pub(crate) fn referenced(messages: &[Message]) -> Vec<(FileId, String)> {
+    let mut files = Vec::new();
+    for (index, message) in messages.iter().enumerate() {
+        let Content::Parts(parts) = &message.content else { continue };
+        for (part_index, part) in parts.iter().enumerate() {
+            if let Part::Image(Source { file_id: Some(id), .. })
+            | Part::File(Source { file_id: Some(id), .. }) = part
+            {
+                files.push((*id, format!("input[{index}].content[{part_index}].file_id")));
+            }
+        }
+    }
+    files
+}
+
+const INLINE: &str =
+    "Inline bytes must be a `data:` URL with base64 (`data:image/png;base64,…`) or, for a file, bare base64.";
+
+fn decode(data: &str, source: &Source, is_image: bool, id: FileId) -> Option<StoredFile> {
+    let (media_type, text) = match data.strip_prefix("data:") {
+        Some(rest) => {
+            let (head, text) = rest.split_once(',')?;
+            (Some(head.strip_suffix(";base64")?.to_owned()), text)
+        }
+        None if is_image => return None,
+        None => (None, data),
+    };
+    let bytes = STANDARD.decode(text).ok()?;
+    let filename = source.filename.clone().unwrap_or_else(|| "image".to_owned());
+    let media_type =
+        media_type.filter(|given| !given.is_empty()).unwrap_or_else(|| by_name(&filename).to_owned());
+    if is_image && !media_type.starts_with("image/") {
+        return None;
+    }
+    Some(StoredFile { id, media_type, filename, bytes })
+}
+
+/// Tells a media type by the ending of a name.
+fn by_name(filename: &str) -> &'static str {
+    let ending = filename.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
+    match ending.as_deref() {
+        Some("pdf") => "application/pdf",
+        Some("png") => "image/png",
+        Some("jpg" | "jpeg") => "image/jpeg",
+        Some("gif") => "image/gif",
+        Some("webp") => "image/webp",
+        Some("txt") => "text/plain",
+        Some("md") => "text/markdown",
+        Some("csv") => "text/csv",
+        Some("html" | "htm") => "text/html",
+        Some("json") => "application/json",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use domain::content::Role;
+    use vault::SystemClock;
+
+    use super::*;
+
+    fn take(part: Part) -> Result<(Vec<Message>, Vec<StoredFile>), Problem> {
+        let message = Message { role: Role::User, content: Content::Parts(vec![part]) };
+        take_inline(vec![message], &Ids::new(Arc::new(SystemClock)))
+    }
+
+    fn inline(data: &str, filename: Option<&str>) -> Source {
+        Source { file_data: Some(data.into()), filename: filename.map(str::to_owned), ..Source::default() }
+    }
+
+    #[test]
+    fn inline_bytes_become_a_file_that_the_message_names() {
+        let (messages, files) = take(Part::Image(inline("data:image/png;base64,AQID", None))).unwrap();
+        assert_eq!((files[0].media_type.as_str(), files[0].bytes.as_slice()), ("image/png", &[1, 2, 3][..]));
+        assert_eq!(referenced(&messages), [(files[0].id, "input[0].content[0].file_id".to_owned())]);
+        assert!(!serde_json::to_string(&messages).unwrap().contains("AQID"));
+        let (_, files) = take(Part::File(inline("AQID", Some("report.PDF")))).unwrap();
+        assert_eq!(files[0].media_type, "application/pdf");
+    }
+
+    #[test]
+    fn what_is_no_base64_is_refused_at_its_place() {
+        let refused = |part| take(part).unwrap_err().param.unwrap();
+        assert_eq!(
+            refused(Part::Image(inline("data:image/png;base64,???", None))),
+            "input[0].content[0].image_url"
+        );
+        assert_eq!(
+            refused(Part::Image(inline("data:text/html;base64,AQID", None))),
+            "input[0].content[0].image_url"
+        );
+        assert_eq!(refused(Part::File(inline("???", Some("a.pdf")))), "input[0].content[0].file_data");
+    }
+}
