@@ -1,0 +1,226 @@
+//! The server that dies in the middle.
+
+use std::time::Duration;
+
+use e2e::{Engine, Server, Setup, Smith};
+use rand::RngExt as _;
+use serde_json::{Value, json};
+use testkit::sse::{Frame, text_of};
+use testkit::upstream::{Gate, Reply, Upstream};
+
+/// A short lease, so that a replica's death on PostgreSQL is noticed quickly.
+const LEASE: &str = "[engine]\nlease_ms = 400\n";
+
+const ENGINES: [Engine; 2] = [Engine::Sqlite, Engine::Postgres];
+
+async fn start(engine: Engine) -> Server {
+    Setup::on(engine).with_configuration(LEASE).start().await
+}
+
+#[tokio::test]
+async fn a_run_that_a_dead_server_left_is_finished_and_its_stream_goes_on() {
+    for engine in ENGINES {
+        let mut server = start(engine).await;
+        let (upstream, gate) = (Upstream::start().await, Gate::hold());
+        upstream.answer(Reply::chunks(["It i", "s noon."]).through(&gate));
+        upstream.answer(Reply::chunks(["It is ", "noon."]));
+        let smith = server.smith_on(&upstream).await;
+        let body = json!({"input": "What time is it?", "stream": true});
+        let mut stream =
+            server.admin().stream(reqwest::Method::POST, &smith.path("/runs"), Some(&body)).await;
+        gate.release(1);
+        let mut seen = stream.take(2).await;
+        let path = smith.path(&format!("/runs/{}/events", stream.header("ic-run-id")));
+        server.kill().await;
+        drop(stream);
+        server.start_again().await;
+        let rest = server.admin().follow(&path, Some(1)).await.collect_until_end().await;
+        assert_eq!(rest[0].event, "run.resumed");
+        assert_eq!((&rest[0].data["attempt"], &rest[0].data["discard_after"]), (&json!(2), &json!(0)));
+        seen.extend(rest);
+        assert_eq!(text_of(&seen), "It is noon.");
+        assert_eq!(seen.last().unwrap().event, "run.completed");
+        assert_eq!(server.admin().follow(&path, None).await.collect_until_end().await, seen);
+    }
+}
+
+#[tokio::test]
+async fn queued_runs_go_on_after_the_server_died() {
+    for engine in ENGINES {
+        let mut server = start(engine).await;
+        let (upstream, gate) = (Upstream::start().await, Gate::hold());
+        upstream.answer(Reply::text("First.").through(&gate));
+        upstream.answer_otherwise(Reply::text("Again."));
+        let smith = server.smith_on(&upstream).await;
+        let body = json!({"input": "x", "stream": true, "thread_id": "lane"});
+        let mut ids = Vec::new();
+        for _ in 0..3 {
+            let stream =
+                server.admin().stream(reqwest::Method::POST, &smith.path("/runs"), Some(&body)).await;
+            ids.push(stream.header("ic-run-id").to_owned());
+        }
+        server.kill().await;
+        server.start_again().await;
+        for id in ids {
+            let path = smith.path(&format!("/runs/{id}/events"));
+            let frames = server.admin().follow(&path, None).await.collect_until_end().await;
+            assert_eq!(frames.last().unwrap().event, "run.completed");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stored_generation_is_fetched_instead_of_paid_twice() {
+    for engine in ENGINES {
+        let mut server = start(engine).await;
+        let (upstream, gate) = (Upstream::start().await, Gate::hold());
+        upstream.answer(Reply::chunks(["It is ", "noon."]).through(&gate));
+        let key = json!({"api_key": "sk-test", "base_url": upstream.openai_url()});
+        server.admin().put("/v1/tenant/model_keys/openai", &key).await.expect(200);
+        let smith = server.smith(json!({"model": "openai/gpt-5"})).await;
+        let body = json!({"input": "What time is it?", "stream": true});
+        let mut stream =
+            server.admin().stream(reqwest::Method::POST, &smith.path("/runs"), Some(&body)).await;
+        gate.release(1);
+        let mut seen = stream.take(2).await;
+        let path = smith.path(&format!("/runs/{}/events", stream.header("ic-run-id")));
+        server.kill().await;
+        drop(stream);
+        gate.open();
+        server.start_again().await;
+        seen.extend(server.admin().follow(&path, Some(1)).await.collect_until_end().await);
+        assert!(seen.iter().all(|frame| frame.event != "run.resumed"), "nothing was said twice");
+        assert_eq!(text_of(&seen), "It is noon.");
+        let generations = upstream.requests().iter().filter(|request| request.method == "POST").count();
+        assert_eq!(generations, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_brings_its_server_down_three_times_is_given_up_and_listed() {
+    for engine in ENGINES {
+        let mut server = start(engine).await;
+        let (upstream, gate) = (Upstream::start().await, Gate::hold());
+        upstream.answer_otherwise(Reply::chunks(["Half ", "an answer"]).through(&gate));
+        let smith = server.smith_on(&upstream).await;
+        let body = json!({"input": "x", "stream": true});
+        let stream = server.admin().stream(reqwest::Method::POST, &smith.path("/runs"), Some(&body)).await;
+        let id = stream.header("ic-run-id").to_owned();
+        for attempt in 1..=3 {
+            upstream.wait_for_requests(attempt).await;
+            server.kill().await;
+            server.start_again().await;
+        }
+        let path = smith.path(&format!("/runs/{id}/events"));
+        let frames = server.admin().follow(&path, None).await.collect_until_end().await;
+        assert_eq!(frames.last().unwrap().event, "run.failed");
+        assert_eq!(frames.last().unwrap().text("code"), "resume_failed");
+        assert_eq!(upstream.requests().len(), 3, "the fourth start does not call the model");
+        let doctor = server.command(&["doctor"]).await;
+        let report = String::from_utf8_lossy(&doctor.stdout).into_owned();
+        assert!(report.contains(&id), "{report}");
+    }
+}
+
+/// What a client has seen of a run, across connections and servers.
+struct Client {
+    path: String,
+    seen: Vec<Frame>,
+}
+
+impl Client {
+    fn is_done(&self) -> bool {
+        self.seen.last().is_some_and(|frame| {
+            frame.event.starts_with("run.") && frame.event != "run.started" && frame.event != "run.resumed"
+        })
+    }
+
+    /// Reads on until the connection breaks or the run ends.
+    async fn read_on(&mut self, server: &Server) {
+        while !self.is_done() {
+            let last = self.seen.last().and_then(|frame| frame.id);
+            let path = match last {
+                Some(last) => format!("{}?after={last}", self.path),
+                None => self.path.clone(),
+            };
+            let Ok(Ok(mut stream)) = server.admin().stream_or_break(reqwest::Method::GET, &path, None).await
+            else {
+                return;
+            };
+            let before = self.seen.len();
+            while let Some(frame) = stream.next().await {
+                self.seen.push(frame);
+            }
+            if self.seen.len() == before {
+                return;
+            }
+        }
+    }
+}
+
+/// Kills the server at random moments of streaming runs, and compares what clients saw with what is stored.
+#[tokio::test]
+async fn nothing_that_a_client_has_seen_is_lost_or_changed_by_kills() {
+    const ROUNDS: usize = 6;
+    const RUNS: usize = 6;
+    let script = "[[rule]]\nsay = \"The quick brown fox jumps over the lazy dog and runs on through the wood until it is night.\"\nchunk = \"words\"\ndelay_ms = 4\n";
+    for engine in ENGINES {
+        let mut server = Setup::on(engine).with_configuration(LEASE).with_script("fox", script).start().await;
+        let smith = server.smith(json!({"model": "scripted/fox"})).await;
+        let mut clients = Vec::new();
+        for round in 0..ROUNDS {
+            for run in 0..RUNS {
+                let body = json!({"input": "go", "stream": true, "thread_id": format!("{}", run % 3)});
+                let key = format!("{round}-{run}");
+                let client = server.admin().with_header("idempotency-key", &key);
+                let stream = client.stream(reqwest::Method::POST, &smith.path("/runs"), Some(&body)).await;
+                let path = smith.path(&format!("/runs/{}/events", stream.header("ic-run-id")));
+                clients.push(Client { path, seen: Vec::new() });
+            }
+            let moment = Duration::from_millis(rand::rng().random_range(0..160));
+            {
+                let reading =
+                    futures::future::join_all(clients.iter_mut().map(|client| client.read_on(&server)));
+                // The moment is the point of the test: anything may be under way.
+                let _ = tokio::time::timeout(moment, reading).await;
+            }
+            server.kill().await;
+            server.start_again().await;
+        }
+        futures::future::join_all(clients.iter_mut().map(|client| client.read_on(&server))).await;
+        let mut resumed = 0;
+        for client in &clients {
+            let stored = server.admin().follow(&client.path, None).await.collect_until_end().await;
+            assert_eq!(client.seen, stored, "{}", client.path);
+            let ids: Vec<Option<u64>> = stored.iter().map(|frame| frame.id).collect();
+            assert_eq!(ids, (0..stored.len() as u64).map(Some).collect::<Vec<_>>());
+            let last = stored.last().unwrap();
+            match last.event.as_str() {
+                "run.completed" => assert_eq!(text_of(&stored), stored[stored.len() - 2].text("content")),
+                event => assert_eq!((event, last.text("code")), ("run.failed", "resume_failed")),
+            }
+            resumed += stored.iter().filter(|frame| frame.event == "run.resumed").count();
+        }
+        let runs: Value = server.admin().get("/v1/runs?limit=200").await.expect(200);
+        assert_eq!(runs["data"].as_array().unwrap().len(), ROUNDS * RUNS, "no run is lost or doubled");
+        assert!(resumed > 0, "the kills hit runs under way");
+    }
+}
+
+#[tokio::test]
+async fn an_acknowledged_run_is_there_after_a_kill() {
+    for engine in ENGINES {
+        let mut server = start(engine).await;
+        let smith = server.smith(json!({})).await;
+        let mut records = Vec::new();
+        for _ in 0..5 {
+            records.push(smith.run(&Smith::says("hello")).await);
+        }
+        server.kill().await;
+        server.start_again().await;
+        for record in records {
+            let path = smith.path(&format!("/runs/{}", record["id"].as_str().unwrap()));
+            assert_eq!(server.admin().get(&path).await.expect(200), record);
+        }
+    }
+}

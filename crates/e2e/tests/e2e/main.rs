@@ -1,0 +1,7 @@
+//! End-to-end tests: the real program, over HTTP, on both databases.
+
+mod crash;
+mod replicas;
+mod runs;
+mod shutdown;
+mod streams;

@@ -1,0 +1,101 @@
+//! Several servers on one PostgreSQL.
+
+use e2e::{Engine, Server, Setup};
+use serde_json::json;
+use testkit::sse::text_of;
+use testkit::upstream::{Gate, Reply, Upstream};
+
+async fn first() -> Server {
+    Setup::on(Engine::Postgres).with_configuration("[engine]\nlease_ms = 400\n").start().await
+}
+
+#[tokio::test]
+async fn a_run_on_one_replica_is_followed_and_cancelled_on_another() {
+    let server = first().await;
+    let other = server.replica().await;
+    let (upstream, gate) = (Upstream::start().await, Gate::hold());
+    upstream.answer_otherwise(Reply::chunks(["One ", "two ", "three."]).through(&gate));
+    let smith = server.smith_on(&upstream).await;
+    let body = json!({"input": "Count", "stream": true});
+    let own = server.admin().stream(reqwest::Method::POST, &smith.path("/runs"), Some(&body)).await;
+    let path = smith.path(&format!("/runs/{}/events", own.header("ic-run-id")));
+    let mut follower = other.admin().follow(&path, None).await;
+    gate.release(1);
+    assert_eq!(follower.take(2).await[1].text("delta"), "One ");
+    gate.open();
+    let rest = follower.collect_until_end().await;
+    assert_eq!(rest.last().unwrap().event, "run.completed");
+    assert_eq!(text_of(&own.collect_until_end().await), "One two three.");
+
+    let held = Gate::hold();
+    upstream.answer_otherwise(Reply::chunks(["One ", "two."]).through(&held));
+    let mut own = server.admin().stream(reqwest::Method::POST, &smith.path("/runs"), Some(&body)).await;
+    held.release(1);
+    own.take(2).await;
+    let submit = smith.path(&format!("/runs/{}/submit", own.header("ic-run-id")));
+    other.admin().post(&submit, &json!({"kind": "cancel"})).await.expect(200);
+    assert_eq!(own.drain().await.last().unwrap().event, "run.cancelled");
+    upstream.wait_for_abandoned(1).await;
+}
+
+#[tokio::test]
+async fn when_the_owner_dies_the_other_replica_finishes_its_runs() {
+    let mut server = first().await;
+    let other = server.replica().await;
+    let (upstream, gate) = (Upstream::start().await, Gate::hold());
+    upstream.answer(Reply::chunks(["It i", "s noon."]).through(&gate));
+    upstream.answer(Reply::chunks(["It is ", "noon."]));
+    let smith = server.smith_on(&upstream).await;
+    let body = json!({"input": "x", "stream": true});
+    let mut own = server.admin().stream(reqwest::Method::POST, &smith.path("/runs"), Some(&body)).await;
+    gate.release(1);
+    own.take(2).await;
+    let path = smith.path(&format!("/runs/{}/events", own.header("ic-run-id")));
+    let follower = other.admin().follow(&path, None).await;
+    server.kill().await;
+    let frames = follower.collect_until_end().await;
+    assert!(frames.iter().any(|frame| frame.event == "run.resumed"));
+    assert_eq!(text_of(&frames), "It is noon.");
+}
+
+#[tokio::test]
+async fn a_replica_that_slept_through_its_lease_is_refused_when_it_wakes() {
+    let server = first().await;
+    let other = server.replica().await;
+    let (upstream, gate) = (Upstream::start().await, Gate::hold());
+    upstream.answer(Reply::chunks(["From ", "the ", "grave."]).through(&gate));
+    upstream.answer_otherwise(Reply::text("From the heir."));
+    let smith = server.smith_on(&upstream).await;
+    let body = json!({"input": "x", "stream": true});
+    let mut own = server.admin().stream(reqwest::Method::POST, &smith.path("/runs"), Some(&body)).await;
+    gate.release(1);
+    own.take(2).await;
+    let path = smith.path(&format!("/runs/{}/events", own.header("ic-run-id")));
+    server.pause();
+    let heir = other.admin().follow(&path, None).await.collect_until_end().await;
+    assert_eq!(text_of(&heir), "From the heir.");
+    gate.open();
+    server.wake();
+    // What its own client is told from here on is the heir's log, or nothing.
+    let told = own.drain().await;
+    assert!(told.iter().all(|frame| heir.contains(frame)), "{told:?}");
+    assert_eq!(other.admin().follow(&path, None).await.collect_until_end().await, heir);
+    // It has found its place again and runs what comes.
+    let run = smith.run(&json!({"input": "x"})).await;
+    assert_eq!(run["status"], "completed");
+}
+
+#[tokio::test]
+async fn replicas_share_tokens_keys_and_smiths() {
+    let server = first().await;
+    let other = server.replica().await;
+    let smith = server.smith(json!({"external_id": "user_1"})).await;
+    let again = other.admin().post("/v1/smiths", &json!({"external_id": "user_1"})).await.expect(200);
+    assert_eq!(again["id"], smith.id.as_str());
+    let minted = other.admin().post("/v1/tenant/tokens", &json!({"scope": "admin"})).await.expect(201);
+    let client = server.anonymous().with_bearer(minted["token"].as_str().unwrap());
+    client.get("/v1/smiths").await.expect(200);
+    let path = format!("/v1/tenant/tokens/{}", minted["id"].as_str().unwrap());
+    other.admin().delete(&path).await.expect(204);
+    client.get("/v1/smiths").await.expect_error(401, "unauthenticated");
+}

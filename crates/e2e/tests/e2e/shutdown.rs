@@ -1,0 +1,53 @@
+//! SIGTERM: what is under way ends or is handed over.
+
+use e2e::{Engine, Setup};
+use serde_json::json;
+use testkit::sse::text_of;
+use testkit::upstream::{Gate, Reply, Upstream};
+
+const ENGINES: [Engine; 2] = [Engine::Sqlite, Engine::Postgres];
+
+#[tokio::test]
+async fn a_run_that_ends_in_time_ends_before_the_server_does() {
+    for engine in ENGINES {
+        let mut server = Setup::on(engine).start().await;
+        let (upstream, gate) = (Upstream::start().await, Gate::hold());
+        upstream.answer(Reply::chunks(["One ", "two."]).through(&gate));
+        let smith = server.smith_on(&upstream).await;
+        let body = json!({"input": "x", "stream": true});
+        let mut stream =
+            server.admin().stream(reqwest::Method::POST, &smith.path("/runs"), Some(&body)).await;
+        gate.release(1);
+        stream.take(2).await;
+        server.terminate();
+        gate.open();
+        assert_eq!(stream.drain().await.last().unwrap().event, "run.completed");
+        assert!(server.ended().await, "{}", server.log());
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_does_not_end_in_time_is_handed_to_the_next_start() {
+    for engine in ENGINES {
+        let configuration = "[engine]\nlease_ms = 400\ndrain_ms = 50\n";
+        let mut server = Setup::on(engine).with_configuration(configuration).start().await;
+        let (upstream, gate) = (Upstream::start().await, Gate::hold());
+        upstream.answer(Reply::chunks(["One ", "two."]).through(&gate));
+        upstream.answer(Reply::text("One two."));
+        let smith = server.smith_on(&upstream).await;
+        let body = json!({"input": "x", "stream": true});
+        let mut stream =
+            server.admin().stream(reqwest::Method::POST, &smith.path("/runs"), Some(&body)).await;
+        gate.release(1);
+        let mut seen = stream.take(2).await;
+        let path = smith.path(&format!("/runs/{}/events", stream.header("ic-run-id")));
+        server.terminate();
+        assert!(server.ended().await, "{}", server.log());
+        seen.extend(stream.drain().await);
+        server.start_again().await;
+        let last = seen.last().unwrap().id;
+        seen.extend(server.admin().follow(&path, last).await.collect_until_end().await);
+        assert_eq!(text_of(&seen), "One two.");
+        assert_eq!(seen.last().unwrap().event, "run.completed");
+    }
+}
