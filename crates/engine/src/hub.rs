@@ -190,3 +190,73 @@ impl Drop for Topic {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::ids::Id as _;
+
+    use super::*;
+
+    const RUN: [u8; 16] = [1; 16];
+
+    fn frames(from: u64, count: u64) -> Vec<Arc<Published>> {
+        let run = RunId::from_bytes(RUN);
+        (from..from + count).map(|seq| Published::new(run, seq, Frame::Delta { delta: "x".into() })).collect()
+    }
+
+    fn hub(frames: usize, bytes: usize) -> (Hub, Arc<Topic>) {
+        let hub = Hub::new(Window { frames, bytes });
+        let topic = hub.topic(RunId::from_bytes(RUN));
+        (hub, topic)
+    }
+
+    fn seqs(topic: &Topic, from: u64) -> Vec<u64> {
+        match topic.look(from) {
+            Glimpse::Frames(frames) => frames.iter().map(|frame| frame.seq).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_follower_inside_the_window_reads_memory_and_one_behind_it_the_database() {
+        let (hub, topic) = hub(3, 10_000);
+        topic.attach();
+        topic.publish(frames(0, 5), false, hub.window());
+        assert!(matches!(topic.look(1), Glimpse::Unknown));
+        assert_eq!(seqs(&topic, 2), [2, 3, 4]);
+        assert_eq!(seqs(&topic, 4), [4]);
+        assert!(matches!(topic.look(5), Glimpse::UpToDate));
+        topic.publish(frames(5, 1), true, hub.window());
+        assert_eq!(seqs(&topic, 5), [5]);
+        assert!(matches!(topic.look(6), Glimpse::Rests));
+    }
+
+    #[test]
+    fn the_window_is_bounded_in_bytes_too() {
+        let (hub, topic) = hub(1_000, 300);
+        topic.attach();
+        topic.publish(frames(0, 50), false, hub.window());
+        let State { frames, bytes, .. } = &*lock(&topic.state);
+        assert!(*bytes <= 300 && !frames.is_empty());
+    }
+
+    #[test]
+    fn without_a_driver_only_the_database_knows() {
+        let (hub, topic) = hub(3, 10_000);
+        assert!(matches!(topic.look(0), Glimpse::Unknown));
+        topic.attach();
+        topic.publish(frames(0, 1), false, hub.window());
+        topic.detach();
+        assert!(matches!(topic.look(0), Glimpse::Unknown));
+        assert_eq!(topic.rests(), None);
+    }
+
+    #[test]
+    fn a_topic_that_nobody_holds_is_gone() {
+        let (hub, topic) = hub(3, 10_000);
+        let same = hub.topic(RunId::from_bytes(RUN));
+        assert!(Arc::ptr_eq(&topic, &same));
+        drop((topic, same));
+        assert!(lock(&hub.topics).is_empty());
+    }
+}
