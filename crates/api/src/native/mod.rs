@@ -1,6 +1,14 @@
 //! The native surface: a folder a noun, a file an operation.
 
+#[cfg(test)]
+mod checked;
+mod model_keys;
+mod models;
+mod organization_keys;
+mod projects;
 mod runs;
+mod smiths;
+mod tokens;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -8,5 +16,12 @@ use crate::app::App;
 
 /// Collects the routes. Every one of them wants a bearer and the version of the API.
 pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().merge(runs::routes())
+    OpenApiRouter::new()
+        .merge(model_keys::routes())
+        .merge(models::routes())
+        .merge(organization_keys::routes())
+        .merge(projects::routes())
+        .merge(runs::routes())
+        .merge(smiths::routes())
+        .merge(tokens::routes())
 }

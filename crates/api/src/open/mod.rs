@@ -2,6 +2,7 @@
 
 mod document;
 mod health;
+mod jwks;
 mod metrics;
 mod ready;
 
@@ -19,4 +20,5 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(ready::ready))
         .routes(routes!(metrics::metrics))
         .routes(routes!(document::openapi))
+        .routes(routes!(jwks::jwks))
 }

@@ -1,0 +1,14 @@
+//! Keys of an organization.
+
+mod create;
+mod delete;
+mod list;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list::list, create::create)).routes(routes!(delete::delete))
+}

@@ -1,0 +1,31 @@
+//! `DELETE /v1/organization/projects/{pid}`
+
+use axum::extract::State;
+use domain::Problem;
+use domain::ids::ProjectId;
+use http::StatusCode;
+
+use crate::app::App;
+use crate::errors::ApiError;
+use crate::extract::{Caller, PathId};
+
+/// Archives a project: its tokens are revoked at once, and its name is free again.
+#[utoipa::path(
+    delete,
+    path = "/v1/organization/projects/{pid}",
+    operation_id = "organization.projects.delete",
+    tag = "Projects",
+    params(("pid" = String, Path, description = "The project's id.")),
+    responses((status = 204, description = "The project is archived."))
+)]
+pub(crate) async fn delete(
+    caller: Caller,
+    State(app): State<App>,
+    PathId(project): PathId<ProjectId>,
+) -> Result<StatusCode, ApiError> {
+    let organization = caller.organized(&app)?;
+    if !organization.archive_project(project).await? {
+        return Err(Problem::not_found("project").into());
+    }
+    Ok(StatusCode::NO_CONTENT)
+}

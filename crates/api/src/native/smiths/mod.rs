@@ -1,0 +1,24 @@
+//! Smiths.
+
+mod body;
+mod create;
+mod delete;
+mod get;
+mod list;
+mod render;
+mod update;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+
+pub(crate) use render::SmithOut;
+
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list::list, create::create)).routes(routes!(
+        get::get,
+        update::update,
+        delete::delete
+    ))
+}
