@@ -141,4 +141,18 @@ mod tests {
         );
         assert_eq!(header(Problem::new(Code::NotFound, ""), "www-authenticate"), None);
     }
+
+    #[test]
+    fn every_code_is_documented_with_its_status() {
+        let documented: Vec<_> = include_str!("../../../docs/errors.md")
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
+            .collect();
+        for code in Code::ALL {
+            let row = documented.iter().find(|(name, _)| *name == code.as_str());
+            let (_, row) = row.unwrap_or_else(|| panic!("{code} is missing"));
+            assert!(row.starts_with(&code.status().to_string()), "{code}: {row}");
+        }
+        assert_eq!(documented.len(), Code::ALL.len());
+    }
 }

@@ -20,7 +20,8 @@ pub struct Options {
     pub requests_per_minute: u32,
     /// The browser origins that may call bearer routes: `*` for all, or full origins (`https://app.example`).
     pub cors_origins: Vec<String>,
-    /// The bearer that `/metrics` wants. Unset: nobody may read the metrics.
+    /// The bearer that `/metrics` wants. Unset: nobody may read the metrics. Set outside of `[http]`.
+    #[serde(skip)]
     pub metrics_token: Option<Secret>,
     /// Seconds for which a checked signature is trusted without a second look. Revocation and expiry are read on every
     /// request all the same.
@@ -50,6 +51,11 @@ pub struct Secret(String);
 impl Secret {
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
+    }
+
+    /// Returns the text, for where it is used.
+    pub fn expose(&self) -> &str {
+        &self.0
     }
 
     /// Compares in constant time. An empty secret equals nothing.

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `ingram` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ingram::run()
+}

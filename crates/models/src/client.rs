@@ -20,6 +20,7 @@ use crate::call::{Credentials, Event, Failure, Origin, Request};
 use crate::options::Options;
 use crate::scripted::Scripts;
 use crate::trouble::Trouble;
+use crate::{anthropic, gemini, openai};
 
 /// Where jitter comes from: a number from 0 to below 1, a new one with every call.
 pub type Jitter = Arc<dyn Fn() -> f64 + Send + Sync>;
@@ -117,6 +118,16 @@ impl Models {
             Origin::Tenant => &self.guarded,
             Origin::Operator => &self.trusting,
         }
+    }
+}
+
+/// Returns where a provider is called unless another address is given.
+pub const fn base_url(provider: Provider) -> Option<&'static str> {
+    match provider {
+        Provider::Openai => Some(openai::BASE_URL),
+        Provider::Anthropic => Some(anthropic::BASE_URL),
+        Provider::Gemini => Some(gemini::BASE_URL),
+        Provider::OpenaiCompatible | Provider::Scripted => None,
     }
 }
 

@@ -21,5 +21,5 @@ mod wire;
 pub use call::{
     Attachment, Credentials, Effort, Event, Failure, FailureKind, Origin, Request, Tool, ToolChoice, Turn,
 };
-pub use client::{Jitter, Models};
+pub use client::{Jitter, Models, base_url};
 pub use options::Options;

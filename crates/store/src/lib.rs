@@ -6,6 +6,7 @@
 
 pub mod agents;
 pub mod bootstrap;
+pub mod checkup;
 mod codec;
 pub mod db;
 pub mod files;

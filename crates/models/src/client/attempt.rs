@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::answer::Answer;
-use super::{Jitter, Models, after, broken, reattach, retry, status};
+use super::{Jitter, Models, after, base_url, broken, reattach, retry, status};
 use crate::call::{Credentials, Event, Failure, FailureKind, Request};
 use crate::options::Options;
 use crate::trouble::Trouble;
@@ -169,12 +169,9 @@ fn address(credentials: &Credentials, wire: &WireRequest) -> Result<egress::Url,
             "Set a base_url such as https://host/v1.",
         )
     };
-    let base = match (&credentials.base_url, credentials.provider) {
-        (Some(base), _) => base.trim(),
-        (None, Provider::Openai) => openai::BASE_URL,
-        (None, Provider::Anthropic) => anthropic::BASE_URL,
-        (None, Provider::Gemini) => gemini::BASE_URL,
-        (None, Provider::OpenaiCompatible | Provider::Scripted) => return Err(unusable()),
+    let base = match &credentials.base_url {
+        Some(base) => base.trim(),
+        None => base_url(credentials.provider).ok_or_else(unusable)?,
     };
     let mut url = egress::Url::parse(base).map_err(|_| unusable())?;
     url.path_segments_mut().map_err(|()| unusable())?.pop_if_empty().extend(&wire.path);

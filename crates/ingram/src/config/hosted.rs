@@ -1,0 +1,35 @@
+//! The server's own keys for providers, from the variables that the providers' tools use.
+
+use ::egress::Url;
+use domain::models::Provider;
+use engine::keys::{HostedKey, HostedKeys};
+
+use super::Environment;
+use super::load::Invalid;
+
+/// The variables of each provider: its key, and where it is if not at its usual address.
+const VARIABLES: [(Provider, &str, &str); 3] = [
+    (Provider::Openai, "OPENAI_API_KEY", "OPENAI_BASE_URL"),
+    (Provider::Anthropic, "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
+    (Provider::Gemini, "GEMINI_API_KEY", "GEMINI_BASE_URL"),
+];
+
+pub(super) fn keys(environment: &Environment) -> Result<HostedKeys, Invalid> {
+    let mut keys = HostedKeys::new();
+    for (provider, key, base_url) in VARIABLES {
+        let Some(api_key) = environment.get(key) else { continue };
+        let base_url = match environment.get(base_url) {
+            Some(text) if is_web_address(text) => Some(text.trim().into()),
+            Some(_) => {
+                return Err(Invalid::one(format!("{base_url}: expected an address such as https://host/v1")));
+            }
+            None => None,
+        };
+        keys.insert(provider, HostedKey { api_key: api_key.trim().into(), base_url });
+    }
+    Ok(keys)
+}
+
+fn is_web_address(text: &str) -> bool {
+    Url::parse(text.trim()).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}

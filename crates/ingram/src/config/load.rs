@@ -1,0 +1,225 @@
+//! Reading the settings from everywhere, and saying what is wrong where.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use figment::error::Kind;
+use figment::providers::{Format as _, Toml};
+use figment::value::{Dict, Map, Value};
+use figment::{Figment, Metadata, Profile, Provider};
+
+use super::{Environment, Settings, names};
+
+const FILE: &str = "ingram.toml";
+const PREFIX: &str = "INGRAM_";
+/// Names the configuration file; the only variable that is no setting.
+const CONFIG: &str = "INGRAM_CONFIG";
+/// The older name of the variable for the metrics token, which deployments of the hosted product use.
+const METRICS_TOKEN: &str = "IC_METRICS_TOKEN";
+
+/// What the command line says; it has the last word.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    pub config: Option<PathBuf>,
+    pub data: Option<String>,
+    pub listen: Option<String>,
+    pub database_url: Option<String>,
+}
+
+/// What is wrong with the configuration, one line for each fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid(Vec<String>);
+
+impl Invalid {
+    pub(crate) fn one(fault: impl Into<String>) -> Self {
+        Self(vec![fault.into()])
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the configuration is not usable")?;
+        self.0.iter().try_for_each(|fault| write!(formatter, "\n  {fault}"))
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+pub(super) fn settings(environment: &Environment, overrides: &Overrides) -> Result<Settings, Invalid> {
+    let mut figment = Figment::new();
+    if let Some(file) = file(environment, overrides)? {
+        figment = figment.merge(Toml::file_exact(file));
+    }
+    for one in variables(environment)?.into_iter().chain(flags(overrides)) {
+        figment = figment.merge(one);
+    }
+    let settings: Settings = figment.extract().map_err(explain)?;
+    check(&settings)?;
+    Ok(settings)
+}
+
+/// Finds the configuration file. The one with the usual name may be missing, one that is named may not.
+fn file(environment: &Environment, overrides: &Overrides) -> Result<Option<PathBuf>, Invalid> {
+    let by_variable = environment.get(CONFIG).map(PathBuf::from);
+    let (named, by) = match &overrides.config {
+        Some(path) => (Some(path.clone()), "--config"),
+        None => (by_variable, CONFIG),
+    };
+    match named {
+        Some(path) if path.is_file() => Ok(Some(path)),
+        Some(path) => Err(Invalid::one(format!("{by}: there is no file {}", path.display()))),
+        None => Ok(Some(PathBuf::from(FILE)).filter(|path| path.is_file())),
+    }
+}
+
+/// Collects the variables that set something. One that begins like ours and is none is most likely misspelt.
+fn variables(environment: &Environment) -> Result<Vec<One>, Invalid> {
+    let names = names::all();
+    let mut ones = Vec::new();
+    let mut unknown = Vec::new();
+    if let Some(token) = environment.get(METRICS_TOKEN) {
+        ones.push(One::text(METRICS_TOKEN, "metrics_token", token));
+    }
+    for (variable, text) in environment.beginning_with(PREFIX) {
+        match names.iter().find(|name| names::variable(name) == variable) {
+            Some(name) if name.contains('.') => ones.push(One::value(variable, name, text)),
+            Some(name) => ones.push(One::text(variable, name, text)),
+            None if variable == CONFIG => {}
+            None => unknown.push(format!("{variable}: there is no such setting; see docs/configuration.md")),
+        }
+    }
+    if unknown.is_empty() { Ok(ones) } else { Err(Invalid(unknown)) }
+}
+
+fn flags(overrides: &Overrides) -> impl Iterator<Item = One> {
+    let Overrides { data, listen, database_url, .. } = overrides;
+    let flags = [
+        ("--data", "data", data),
+        ("--listen", "listen", listen),
+        ("--database-url", "database_url", database_url),
+    ];
+    flags.into_iter().filter_map(|(flag, name, text)| Some(One::text(flag, name, text.as_deref()?)))
+}
+
+/// One setting from one place.
+struct One {
+    place: String,
+    value: Value,
+}
+
+impl One {
+    fn text(place: &str, name: &str, text: &str) -> Self {
+        Self { place: place.to_owned(), value: figment::util::nest(name, Value::from(text)) }
+    }
+
+    /// Reads numbers, lists and truth values from a text.
+    fn value(place: &str, name: &str, text: &str) -> Self {
+        // Reading never fails: what is nothing else is a text.
+        let value = text.parse().unwrap_or_else(|_: std::convert::Infallible| Value::from(text));
+        Self { place: place.to_owned(), value: figment::util::nest(name, value) }
+    }
+}
+
+impl Provider for One {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.place.clone())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        let dict = self.value.as_dict().cloned().unwrap_or_default();
+        Ok(Map::from([(Profile::Default, dict)]))
+    }
+}
+
+/// Puts faults into words: the place, the setting, what is wrong. Never the value, which can be a secret.
+fn explain(error: figment::Error) -> Invalid {
+    Invalid(error.into_iter().map(|fault| explain_one(&fault)).collect())
+}
+
+fn explain_one(fault: &figment::Error) -> String {
+    let place = match &fault.metadata {
+        Some(metadata) => match metadata.source.as_ref().and_then(|source| source.file_path()) {
+            Some(path) => path.display().to_string(),
+            None => metadata.name.to_string(),
+        },
+        None => FILE.to_owned(),
+    };
+    let wrong = match &fault.kind {
+        Kind::UnknownField(name, known) => {
+            let known = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            format!("there is no setting `{name}` here, only {known}")
+        }
+        Kind::InvalidType(actual, expected) => {
+            format!("expected {}, found {}", plain(expected), kind(actual))
+        }
+        Kind::InvalidValue(_, expected) => format!("expected {expected}"),
+        // Errors of the file's syntax quote the line, which can hold a secret: the place and the reason are enough.
+        Kind::Message(message) => {
+            let mut lines = message.lines().filter(|line| {
+                !line.trim_start().starts_with(|first: char| first == '|' || first.is_ascii_digit())
+            });
+            let first = lines.next().unwrap_or_default().to_owned();
+            lines.fold(first, |all, line| format!("{all}: {line}"))
+        }
+        other => other.to_string(),
+    };
+    let path = fault.path.join(".");
+    // An unknown setting is named already.
+    let is_named = matches!(fault.kind, Kind::UnknownField(..));
+    if is_named || path.is_empty() || place == names::variable(&path) || place.starts_with("--") {
+        return format!("{place}: {wrong}");
+    }
+    format!("{place}: `{path}`: {wrong}")
+}
+
+/// Says in plain words what a type takes.
+fn plain(expected: &str) -> &str {
+    match expected {
+        "usize" | "u64" | "u32" => "a whole number, 0 or more",
+        "f64" => "a number",
+        "a string" => "a text",
+        "a sequence" => "a list",
+        other => other,
+    }
+}
+
+fn kind(actual: &figment::error::Actual) -> &'static str {
+    use figment::error::Actual;
+    match actual {
+        Actual::Bool(_) => "a truth value",
+        Actual::Unsigned(_) | Actual::Signed(_) | Actual::Float(_) => "a number",
+        Actual::Str(_) | Actual::Char(_) => "a text",
+        Actual::Seq => "a list",
+        Actual::Map => "a section",
+        _ => "something else",
+    }
+}
+
+/// Checks what depends on more than one setting, or on more than the form of one.
+fn check(settings: &Settings) -> Result<(), Invalid> {
+    let mut faults = Vec::new();
+    if settings.master_key.is_some() && settings.master_key_file.is_some() {
+        faults.push("set `master_key` or `master_key_file`, not both".to_owned());
+    }
+    if let Some(url) = &settings.database_url
+        && !["postgres://", "postgresql://"].iter().any(|scheme| url.expose().starts_with(scheme))
+    {
+        faults.push("`database_url`: expected an address that begins with postgres://".to_owned());
+    }
+    let not_zero = [
+        ("http.max_body_bytes", settings.http.max_body_bytes),
+        ("http.max_requests", settings.http.max_requests),
+        ("database.connections", settings.database.connections),
+        ("database.queue", settings.database.queue),
+        ("server.max_connections", settings.server.max_connections),
+        ("engine.max_running", settings.engine.max_running),
+    ];
+    let zeros = not_zero.into_iter().filter(|(_, value)| *value == 0);
+    faults.extend(zeros.map(|(name, _)| format!("`{name}`: expected a number above 0")));
+    if let Err(error) = tracing_subscriber::EnvFilter::try_new(&settings.log) {
+        faults.push(format!(
+            "`log`: {error}; write a level such as info, or directives such as info,engine=debug"
+        ));
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Invalid(faults)) }
+}

@@ -1,0 +1,151 @@
+use std::path::Path;
+
+use super::*;
+
+fn load(variables: &[(&str, &str)], overrides: &Overrides) -> Result<Settings, String> {
+    let environment: Environment = variables.iter().copied().collect();
+    Config::load(&environment, overrides).map(|config| config.settings).map_err(|error| error.to_string())
+}
+
+/// Writes a configuration file and names it on the command line.
+fn file(folder: &Path, text: &str) -> Overrides {
+    let path = folder.join("ingram.toml");
+    std::fs::write(&path, text).unwrap();
+    Overrides { config: Some(path), ..Overrides::default() }
+}
+
+fn fault(text: &str, variables: &[(&str, &str)], overrides: Overrides) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let overrides = Overrides { config: file(folder.path(), text).config, ..overrides };
+    load(variables, &overrides).unwrap_err().replace(&folder.path().display().to_string(), "DIR")
+}
+
+#[test]
+fn what_nobody_sets_has_its_default() {
+    assert_eq!(load(&[], &Overrides::default()), Ok(Settings::default()));
+    assert_eq!(
+        load(&[("INGRAM_LISTEN", ""), ("PATH", "/bin")], &Overrides::default()),
+        Ok(Settings::default())
+    );
+}
+
+#[test]
+fn a_flag_beats_a_variable_beats_the_file_beats_the_default() {
+    let folder = tempfile::tempdir().unwrap();
+    let in_file = file(folder.path(), "data = \"a\"\nlisten = \"127.0.0.1:1\"\n[http]\nmax_requests = 7\n");
+    let variables = [("INGRAM_LISTEN", "127.0.0.1:2"), ("INGRAM_HTTP_MAX_REQUESTS", "8")];
+    let settings = load(&[], &in_file).unwrap();
+    assert_eq!((settings.listen.port(), settings.http.max_requests), (1, 7));
+    let settings = load(&variables, &in_file).unwrap();
+    assert_eq!((settings.listen.port(), settings.http.max_requests), (2, 8));
+    let settings = load(&variables, &Overrides { listen: Some("127.0.0.1:3".into()), ..in_file }).unwrap();
+    assert_eq!((settings.listen.port(), settings.data.to_str()), (3, Some("a")));
+}
+
+#[test]
+fn a_text_that_looks_like_a_number_stays_a_text() {
+    let settings =
+        load(&[("IC_METRICS_TOKEN", "0123"), ("INGRAM_DATA", "42")], &Overrides::default()).unwrap();
+    assert_eq!(settings.metrics_token.unwrap().expose(), "0123");
+    assert_eq!(settings.data, Path::new("42"));
+}
+
+#[test]
+fn a_wrong_value_names_where_it_came_from() {
+    let head = "the configuration is not usable\n  ";
+    let check = |fault: String, expected: &str| assert_eq!(fault, format!("{head}{expected}"));
+    let address = "expected an address and a port, such as 127.0.0.1:8080";
+    check(
+        fault("listen = \"x\"", &[], Overrides::default()),
+        &format!("DIR/ingram.toml: `listen`: {address}"),
+    );
+    check(fault("", &[("INGRAM_LISTEN", "x")], Overrides::default()), &format!("INGRAM_LISTEN: {address}"));
+    let flag = Overrides { listen: Some("x".into()), ..Overrides::default() };
+    check(fault("", &[], flag), &format!("--listen: {address}"));
+    check(
+        fault("[http]\nmax_requests = \"many\"", &[], Overrides::default()),
+        "DIR/ingram.toml: `http.max_requests`: expected a whole number, 0 or more, found a text",
+    );
+    check(
+        fault("", &[("INGRAM_HTTP_MAX_REQUESTS", "many")], Overrides::default()),
+        "INGRAM_HTTP_MAX_REQUESTS: expected a whole number, 0 or more, found a text",
+    );
+    check(
+        fault("", &[("INGRAM_HTTP_MAX_REQUESTS", "0")], Overrides::default()),
+        "`http.max_requests`: expected a number above 0",
+    );
+    check(
+        fault("", &[("OPENAI_API_KEY", "sk"), ("OPENAI_BASE_URL", "host")], Overrides::default()),
+        "OPENAI_BASE_URL: expected an address such as https://host/v1",
+    );
+}
+
+#[test]
+fn a_setting_that_nobody_knows_is_an_error() {
+    let variable = fault("", &[("INGRAM_LISTN", "x")], Overrides::default());
+    assert!(variable.contains("INGRAM_LISTN: there is no such setting"), "{variable}");
+    let key = fault("listn = 1", &[], Overrides::default());
+    assert!(key.contains("DIR/ingram.toml: there is no setting `listn` here"), "{key}");
+    let nested = fault("[http]\nmax = 1", &[], Overrides::default());
+    assert!(nested.contains("DIR/ingram.toml") && nested.contains("`max`"), "{nested}");
+    let missing = Overrides { config: Some("nowhere.toml".into()), ..Overrides::default() };
+    assert!(load(&[], &missing).unwrap_err().contains("--config: there is no file nowhere.toml"));
+}
+
+#[test]
+fn a_fault_never_shows_a_secret() {
+    let text = fault("master_key = \"hush\nlisten = 1", &[], Overrides::default());
+    assert!(!text.contains("hush") && text.contains("line 1"), "{text}");
+    let text = fault("", &[("INGRAM_DATABASE_URL", "mysql://me:hush@host")], Overrides::default());
+    assert!(!text.contains("hush") && text.contains("database_url"), "{text}");
+    let settings = load(&[("INGRAM_MASTER_KEY", "hush")], &Overrides::default()).unwrap();
+    assert!(!format!("{settings:?}").contains("hush"));
+}
+
+#[test]
+fn keys_of_providers_come_from_their_own_variables() {
+    let environment: Environment = [
+        ("OPENAI_API_KEY", "sk-1"),
+        ("OPENAI_BASE_URL", "https://proxy.example/v1"),
+        ("GEMINI_API_KEY", " "),
+    ]
+    .into_iter()
+    .collect();
+    let hosted = Config::load(&environment, &Overrides::default()).unwrap().hosted;
+    let openai = &hosted[&domain::models::Provider::Openai];
+    assert_eq!((&*openai.api_key, openai.base_url.as_deref()), ("sk-1", Some("https://proxy.example/v1")));
+    assert_eq!(hosted.len(), 1);
+}
+
+/// A row of the tables in `docs/configuration.md`: setting, default as it is written in the file.
+fn documented() -> Vec<(String, String, String)> {
+    let text = include_str!("../../../../docs/configuration.md");
+    let rows = text.lines().filter(|line| line.starts_with("| `") && line.contains("`INGRAM_"));
+    rows.map(|row| {
+        let cells: Vec<_> = row.split('|').map(|cell| cell.trim().trim_matches('`').to_owned()).collect();
+        (cells[1].clone(), cells[2].clone(), cells[3].clone())
+    })
+    .filter(|(name, ..)| name != "INGRAM_CONFIG")
+    .collect()
+}
+
+#[test]
+fn every_setting_is_documented_with_its_variable() {
+    let mut names = names::all();
+    let mut rows: Vec<_> = documented().into_iter().map(|(name, variable, _)| (name, variable)).collect();
+    names.sort();
+    rows.sort();
+    let expected: Vec<_> = names.into_iter().map(|name| (name.clone(), names::variable(&name))).collect();
+    assert_eq!(rows, expected);
+}
+
+#[test]
+fn every_documented_default_is_the_default() {
+    for (name, _, default) in documented() {
+        if default == "unset" {
+            continue;
+        }
+        let settings: Settings = toml::from_str(&format!("{name} = {default}")).unwrap();
+        assert_eq!(settings, Settings::default(), "{name}");
+    }
+}

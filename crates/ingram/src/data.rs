@@ -1,0 +1,209 @@
+//! The data folder: made on the first start, locked while a server uses it, home of the master key.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use vault::{Ids, MasterKey};
+use zeroize::Zeroizing;
+
+use crate::config::Settings;
+
+const LOCK: &str = "server.lock";
+/// More than any form of a key has.
+const LONGEST_KEY: u64 = 1_024;
+
+/// Holds the data folder for one server. The system gives it free when the process ends, however it ends.
+#[derive(Debug)]
+pub(crate) struct Lock(#[expect(dead_code, reason = "the open file is the lock")] File);
+
+/// Makes the data folder, for nobody but its owner, unless it is there.
+pub(crate) fn prepare(folder: &Path) -> anyhow::Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.with_context(|| {
+        format!("the data folder {} cannot be made; choose another with --data", folder.display())
+    })
+}
+
+/// Takes the data folder for this server.
+pub(crate) fn lock(folder: &Path) -> anyhow::Result<Lock> {
+    let path = folder.join(LOCK);
+    let open = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(&path);
+    let mut file =
+        open.with_context(|| format!("{} cannot be opened; check its permissions", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            let _ = (&file).take(32).read_to_string(&mut pid);
+            bail!(
+                "another server (process {}) uses the data folder {}; stop it, or choose another folder with --data",
+                pid.trim(),
+                folder.display()
+            );
+        }
+        Err(TryLockError::Error(error)) => {
+            return Err(error).with_context(|| format!("{} cannot be locked", path.display()));
+        }
+    }
+    file.set_len(0).and_then(|()| file.write_all(std::process::id().to_string().as_bytes()))?;
+    Ok(Lock(file))
+}
+
+/// Reads the master key from where the settings say, or makes one on the first start.
+pub(crate) fn master_key(settings: &Settings, ids: &Ids) -> anyhow::Result<MasterKey> {
+    if let Some(text) = &settings.master_key {
+        return MasterKey::parse(text.expose()).context("`master_key` (INGRAM_MASTER_KEY) is not usable");
+    }
+    let path = settings.master_key_path();
+    match read_key(&path) {
+        Err(error) if is_missing(&error) && settings.master_key_file.is_none() => {
+            let database = settings.data.join("ingram.db");
+            if settings.database_url.is_none() && database.exists() {
+                bail!(
+                    "{} is missing, but {} is there, and cannot be read without its key; restore the key file from your \
+                     backup, or give the key with INGRAM_MASTER_KEY",
+                    path.display(),
+                    database.display()
+                );
+            }
+            make_key(&path, ids)
+        }
+        outcome => outcome,
+    }
+}
+
+/// Reads a key file. Others than the owner must not be able to.
+pub(crate) fn read_key(path: &Path) -> anyhow::Result<MasterKey> {
+    let file =
+        File::open(path).with_context(|| format!("the master key file {} cannot be read", path.display()))?;
+    let mode = file.metadata()?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        bail!(
+            "the master key file {} can be read by others (mode {mode:03o}); run: chmod 600 {}",
+            path.display(),
+            path.display()
+        );
+    }
+    let mut text = Zeroizing::new(String::new());
+    file.take(LONGEST_KEY).read_to_string(&mut text)?;
+    MasterKey::parse(&text).with_context(|| format!("the master key file {} is not usable", path.display()))
+}
+
+fn is_missing(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+/// Makes a key file that is complete from the moment it is there. Of two processes that try, one makes it.
+fn make_key(path: &Path, ids: &Ids) -> anyhow::Result<MasterKey> {
+    let key = MasterKey::generate(ids);
+    let draft = draft(path);
+    write_key(&draft, &key)
+        .with_context(|| format!("the master key file {} cannot be made", path.display()))?;
+    // Unlike a rename, a link never replaces the file of a faster process.
+    let linked = fs::hard_link(&draft, path);
+    fs::remove_file(&draft)?;
+    match linked {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return read_key(path),
+        Err(error) => {
+            return Err(error)
+                .with_context(|| format!("the master key file {} cannot be made", path.display()));
+        }
+    }
+    if let Some(folder) = path.parent() {
+        File::open(folder)?.sync_all()?;
+    }
+    tracing::info!(
+        path = %path.display(),
+        "Made the master key. Back it up apart from the database: without it, nobody can read what is stored."
+    );
+    Ok(key)
+}
+
+fn draft(path: &Path) -> PathBuf {
+    path.with_extension(format!("{}.draft", std::process::id()))
+}
+
+fn write_key(path: &Path, key: &MasterKey) -> io::Result<()> {
+    // A draft that a crashed process with the same number has left.
+    let _ = fs::remove_file(path);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    file.write_all(key.to_text().as_bytes())?;
+    file.write_all(b"\n")?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use vault::SystemClock;
+
+    use super::*;
+
+    fn ids() -> Ids {
+        Ids::new(Arc::new(SystemClock))
+    }
+
+    fn settings(folder: &Path) -> Settings {
+        Settings { data: folder.join("data"), ..Settings::default() }
+    }
+
+    #[test]
+    fn the_first_start_makes_a_folder_and_a_key_for_the_owner_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(folder.path());
+        prepare(&settings.data).unwrap();
+        let key = master_key(&settings, &ids()).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&settings.data), 0o700);
+        assert_eq!(mode(&settings.master_key_path()), 0o600);
+        assert_eq!(master_key(&settings, &ids()).unwrap().fingerprint(), key.fingerprint());
+        assert_eq!(fs::read_dir(&settings.data).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_refused_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(folder.path());
+        prepare(&settings.data).unwrap();
+        master_key(&settings, &ids()).unwrap();
+        fs::set_permissions(settings.master_key_path(), Permissions::from_mode(0o640)).unwrap();
+        let error = master_key(&settings, &ids()).unwrap_err().to_string();
+        assert!(error.contains("mode 640") && error.contains("chmod 600"), "{error}");
+    }
+
+    #[test]
+    fn a_database_without_its_key_gets_no_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(folder.path());
+        prepare(&settings.data).unwrap();
+        fs::write(settings.data.join("ingram.db"), "").unwrap();
+        let error = master_key(&settings, &ids()).unwrap_err().to_string();
+        assert!(error.contains("restore the key file"), "{error}");
+        assert!(!settings.master_key_path().exists());
+    }
+
+    #[test]
+    fn a_key_file_that_was_named_must_be_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("named.key");
+        let settings = Settings { master_key_file: Some(path.clone()), ..settings(folder.path()) };
+        assert!(master_key(&settings, &ids()).is_err());
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_folder_has_one_server() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = lock(folder.path()).unwrap();
+        let error = lock(folder.path()).unwrap_err().to_string();
+        assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+        drop(first);
+        lock(folder.path()).unwrap();
+    }
+}

@@ -1,0 +1,126 @@
+//! Accepting connections and speaking HTTP on them.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Connections;
+
+/// The most that a connection keeps in memory of what it reads or writes. Larger bodies pass through in parts; heads of
+/// requests have to fit.
+const BUFFER: usize = 16 * 1024;
+/// How long to wait when the system has no more room for connections.
+const FULL: Duration = Duration::from_millis(100);
+
+/// A bound address.
+pub(crate) struct Listener {
+    listener: TcpListener,
+    address: SocketAddr,
+    options: Connections,
+}
+
+impl Listener {
+    pub(crate) fn bind(address: SocketAddr, options: &Connections) -> anyhow::Result<Self> {
+        let bind = || {
+            // The standard library sets SO_REUSEADDR, so that a restart needs not wait for old connections.
+            let listener = StdListener::bind(address)?;
+            listener.set_nonblocking(true)?;
+            let address = listener.local_addr()?;
+            io::Result::Ok((TcpListener::from_std(listener)?, address))
+        };
+        let (listener, address) = bind().with_context(|| {
+            format!("cannot listen on {address}; choose another address with --listen HOST:PORT")
+        })?;
+        Ok(Self { listener, address, options: options.clone() })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves connections until `shutdown`, each in a task of the returned tracker, which ends when the last one ends.
+    pub(crate) fn serve(self, router: Router, shutdown: CancellationToken) -> TaskTracker {
+        let connections = TaskTracker::new();
+        connections.spawn(self.accept(router, shutdown, connections.clone()));
+        connections.close();
+        connections
+    }
+
+    async fn accept(self, router: Router, shutdown: CancellationToken, connections: TaskTracker) {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(Duration::from_millis(self.options.header_timeout_ms.max(1)))
+            .max_buf_size(BUFFER);
+        let places = Arc::new(Semaphore::new(self.options.max_connections.min(Semaphore::MAX_PERMITS)));
+        loop {
+            let place = Arc::clone(&places).acquire_owned();
+            let accepted = tokio::select! {
+                () = shutdown.cancelled() => return,
+                accepted = async { (place.await, self.listener.accept().await) } => accepted,
+            };
+            let (Ok(place), Ok((stream, _))) = accepted else {
+                // A connection that was gone before it was accepted, or no room for files: the next try tells.
+                tokio::time::sleep(FULL).await;
+                continue;
+            };
+            if prepare(&stream).is_err() {
+                continue;
+            }
+            let service = TowerToHyperService::new(router.clone());
+            let connection = http.serve_connection(TokioIo::new(stream), service);
+            let shutdown = shutdown.clone();
+            connections.spawn(async move {
+                let mut connection = std::pin::pin!(connection);
+                // How a connection ends is the client's business: it hung up, was too slow, or spoke no HTTP.
+                tokio::select! {
+                    _ = connection.as_mut() => {}
+                    () = shutdown.cancelled() => {
+                        connection.as_mut().graceful_shutdown();
+                        let _ = connection.await;
+                    }
+                }
+                drop(place);
+            });
+        }
+    }
+}
+
+/// Has small writes sent at once: without this, the parts of a stream wait for each other's acknowledgement.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_written_is_sent_at_once() {
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into(), &Connections::default()).unwrap();
+        let (client, accepted) =
+            tokio::join!(TcpStream::connect(listener.address()), listener.listener.accept());
+        let (stream, _) = accepted.unwrap();
+        assert!(!stream.nodelay().unwrap());
+        prepare(&stream).unwrap();
+        assert!(stream.nodelay().unwrap());
+        drop(client);
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_taken_is_named() {
+        let first = Listener::bind(([127, 0, 0, 1], 0).into(), &Connections::default()).unwrap();
+        let error = Listener::bind(first.address(), &Connections::default()).err().unwrap();
+        assert!(error.to_string().contains(&first.address().to_string()), "{error}");
+    }
+}

@@ -1,0 +1,149 @@
+//! The composition root: configuration in, a running server out.
+
+mod listener;
+mod measure;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::egress::{Egress, Policy};
+use anyhow::Context as _;
+use api::App;
+use engine::Engine;
+use engine::keys::Keys;
+use models::Models;
+use models::scripted::Scripts;
+use store::Store;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use vault::{Ids, SystemClock};
+
+use crate::config::{Config, Settings};
+use crate::data::{self, Lock};
+use listener::Listener;
+
+/// How often what was counted is summed up, so that it takes no more memory with every request.
+const SUM_UP: Duration = Duration::from_secs(5);
+/// How often idempotency keys are forgotten that have had their day.
+const FORGET: Duration = Duration::from_secs(600);
+
+/// A server that is ready to run.
+pub struct Server {
+    app: App,
+    engine: Engine,
+    store: Store,
+    listener: Listener,
+    close: Duration,
+    metrics: measure::Handle,
+    _lock: Option<Lock>,
+}
+
+impl Server {
+    /// Builds a server: data folder and key, database, models, engine, routes, and the address to listen on.
+    pub async fn build(config: &Config) -> anyhow::Result<Self> {
+        let Config { settings, hosted } = config;
+        let metrics = measure::start()?;
+        let lock = settings
+            .uses_data()
+            .then(|| data::prepare(&settings.data).and_then(|()| data::lock(&settings.data)));
+        let lock = lock.transpose()?;
+        // Bound before anything else is built: an address that is taken is the most common mistake.
+        let listener = Listener::bind(settings.listen, &settings.server)?;
+        let store = open_store(settings).await?;
+        let models = models(settings, store.ids())?;
+        let keys = Keys::new(hosted.clone(), settings.default_model.clone());
+        let engine = Engine::new(store.clone(), keys, models, settings.engine.clone()).await?;
+        let options = api::Options { metrics_token: settings.metrics_token.clone(), ..settings.http.clone() };
+        let app = App::new(engine.clone(), options, metrics.clone());
+        let close = Duration::from_millis(settings.server.close_ms);
+        Ok(Self { app, engine, store, listener, close, metrics, _lock: lock })
+    }
+
+    /// Returns the address that the server listens on, with the port that the system chose if it was to choose.
+    pub fn address(&self) -> SocketAddr {
+        self.listener.address()
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Serves until `shutdown`. Then it refuses new work, lets runs and answers end for a bounded time, and returns.
+    pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let Self { app, engine, store, listener, close, metrics, _lock } = self;
+        let tasks = TaskTracker::new();
+        tasks.spawn(house_keeping(store.clone(), metrics, shutdown.clone()));
+        let engine = tasks.spawn({
+            let shutdown = shutdown.clone();
+            async move { engine.run(shutdown).await }
+        });
+        let connections = listener.serve(api::router(app.clone()), shutdown.clone());
+        tasks.close();
+
+        shutdown.cancelled().await;
+        tracing::info!("Shutting down: no new work, what is under way may end.");
+        app.drain();
+        engine.await.context("the engine broke")?;
+        // Streams end with their runs; what is left are slow readers.
+        if tokio::time::timeout(close, connections.wait()).await.is_err() {
+            tracing::warn!(
+                connections = connections.len(),
+                "Closed connections whose answers had not ended."
+            );
+        }
+        tasks.wait().await;
+        store.db().close().await;
+        tracing::info!("The server has stopped.");
+        Ok(())
+    }
+}
+
+/// Opens the database under its master key, and puts into it what every server has.
+pub(crate) async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
+    let ids = Ids::new(Arc::new(SystemClock));
+    if settings.uses_data() {
+        data::prepare(&settings.data)?;
+    }
+    let master = data::master_key(settings, &ids)?;
+    let store =
+        Store::open(&settings.database(), master, ids).await.context("the database cannot be opened")?;
+    store.server().bootstrap().await.context("the database cannot be used")?;
+    Ok(store)
+}
+
+fn models(settings: &Settings, ids: &Ids) -> anyhow::Result<Models> {
+    let scripts = match settings.scripts() {
+        Some(folder) => Scripts::load(folder).context("`scripts` (INGRAM_SCRIPTS) is not usable")?,
+        None => Scripts::bundled(),
+    };
+    let tenants = Policy::for_tenants(settings.egress, settings.listen);
+    let ids = ids.clone();
+    let jitter = Arc::new(move || f64::from(u32::from_be_bytes(ids.random())) / (f64::from(u32::MAX) + 1.0));
+    Ok(Models::new(settings.models.clone(), &Egress::new()?, tenants, scripts, jitter)?)
+}
+
+async fn house_keeping(store: Store, metrics: measure::Handle, shutdown: CancellationToken) {
+    // Made here and not on first need, so that nobody's first token has to wait for it.
+    if let Err(error) = store.server().signing_key().await {
+        tracing::error!(error = %error, "The key that signs tokens could not be made or read.");
+    }
+    let mut sum_up = tokio::time::interval(SUM_UP);
+    let mut forget = tokio::time::interval(FORGET);
+    forget.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = sum_up.tick() => metrics.run_upkeep(),
+            _ = forget.tick() => {
+                if let Err(error) = store.server().forget_expired().await {
+                    tracing::warn!(error = %error, "Old idempotency keys could not be forgotten; tried again later.");
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
