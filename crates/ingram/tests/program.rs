@@ -1,0 +1,136 @@
+//! The program as people start it: what it prints, how it ends.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use testkit::http::Client;
+
+fn ingram(folder: &Path, line: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ingram"));
+    // An environment of its own: settings of whoever runs the tests must not decide them.
+    command.env_clear().current_dir(folder).args(line.split(' '));
+    command
+}
+
+fn output(folder: &Path, line: &str) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = ingram(folder, line).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+/// A server in a process of its own, which ends with the test.
+struct Process {
+    child: Child,
+    log: BufReader<std::process::ChildStderr>,
+    url: String,
+    start: serde_json::Value,
+}
+
+impl Process {
+    fn start(folder: &Path, line: &str) -> Self {
+        let mut child = ingram(folder, line).stderr(Stdio::piped()).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        loop {
+            let mut text = String::new();
+            assert_ne!(log.read_line(&mut text).unwrap(), 0, "the server ended before it served");
+            let entry: serde_json::Value = serde_json::from_str(&text).unwrap();
+            if let Some(url) = entry["url"].as_str() {
+                return Self { url: url.to_owned(), child, log, start: entry };
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the end, and returns the exit code and the rest of the log.
+    fn end(&mut self) -> (Option<i32>, String) {
+        let mut log = String::new();
+        self.log.read_to_string(&mut log).unwrap();
+        (self.child.wait().unwrap().code(), log)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_program_tells_its_version_and_how_it_is_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, out, _) = output(folder.path(), "--version");
+    assert_eq!((code, out.as_str()), (0, concat!("ingram ", env!("CARGO_PKG_VERSION"), "\n")));
+    let (code, out, _) = output(folder.path(), "--help");
+    assert!(code == 0 && out.contains("serve") && out.contains("token") && out.contains("doctor"), "{out}");
+    assert_eq!(output(folder.path(), "bake").0, 2);
+}
+
+#[tokio::test]
+async fn a_token_is_printed_alone_and_works_on_the_server_that_runs_beside() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Process::start(folder.path(), "serve --listen 127.0.0.1:0");
+    assert_eq!(server.start["data"], "data");
+    assert_eq!(server.start["providers"], "none");
+    assert!(server.start["message"].as_str().unwrap().contains("token create --admin --data data"));
+    let (code, token, log) = output(folder.path(), "token create --admin --data data --ttl 1h");
+    assert_eq!((code, log.as_str()), (0, ""));
+    let token = token.strip_suffix('\n').unwrap();
+    assert!(token.starts_with("tha_live_") && !token.contains(char::is_whitespace));
+    let answer = Client::new(&server.url).with_bearer(token).get("/v1/tenant/tokens").await;
+    assert_eq!(answer.status, 200);
+}
+
+#[test]
+fn a_server_that_is_told_to_stop_ends_well() {
+    for signal in ["TERM", "INT"] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut server = Process::start(folder.path(), "serve --listen 127.0.0.1:0");
+        server.signal(signal);
+        let (code, log) = server.end();
+        assert_eq!(code, Some(0), "{log}");
+        assert!(log.contains("The server has stopped."), "{log}");
+    }
+}
+
+#[test]
+fn a_second_server_on_the_same_folder_says_who_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Process::start(folder.path(), "serve --listen 127.0.0.1:0");
+    let (code, _, log) = output(folder.path(), "serve --listen 127.0.0.1:0");
+    assert_eq!(code, 1);
+    assert!(log.contains(&format!("another server (process {})", first.child.id())), "{log}");
+}
+
+#[test]
+fn a_setting_that_is_wrong_ends_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("ingram.toml"), "listen = 8080\n").unwrap();
+    let (code, _, log) = output(folder.path(), "serve");
+    assert_eq!(code, 1);
+    assert!(log.contains("ingram.toml: `listen`: expected a text, found a number"), "{log}");
+}
+
+#[test]
+fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, out, _) = output(folder.path(), "doctor");
+    assert_eq!(code, 0, "{out}");
+    assert!(out.contains("not there yet"), "{out}");
+    assert!(!folder.path().join("data").exists(), "a look changes nothing");
+
+    output(folder.path(), "token create --admin");
+    let (code, out, _) = output(folder.path(), "doctor");
+    assert_eq!(code, 0, "{out}");
+    assert!(out.contains("ok    database      read and written, schema version"), "{out}");
+
+    std::fs::remove_file(folder.path().join("data/master.key")).unwrap();
+    let (code, out, _) = output(folder.path(), "doctor");
+    assert_eq!(code, 1, "{out}");
+    assert!(out.contains("WRONG master key") && out.contains("restore the key file"), "{out}");
+}
