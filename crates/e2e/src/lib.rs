@@ -3,6 +3,7 @@
     clippy::panic,
     clippy::expect_used,
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     reason = "a helper of a test fails the test that called it"
 )]
 
@@ -10,4 +11,5 @@ mod process;
 mod server;
 mod template;
 
+pub use process::program;
 pub use server::{Engine, Replica, Server, Setup, Smith, both};

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Returns the program that the same build made.
-pub(crate) fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     let mut path = std::env::current_exe().expect("a test has a path");
     path.pop();
     if path.ends_with("deps") {

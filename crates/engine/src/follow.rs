@@ -29,9 +29,6 @@ pub enum Mode {
     Stored,
 }
 
-/// The server shuts down; streams end where they are.
-struct Closing;
-
 /// A cursor over the frames of one run.
 pub struct Follower {
     project: ProjectStore,
@@ -42,6 +39,8 @@ pub struct Follower {
     topic: Arc<Topic>,
     wake: watch::Receiver<u64>,
     drained: CancellationToken,
+    /// Whether the server shuts down: streams end where they are.
+    closing: bool,
     _place: OwnedSemaphorePermit,
 }
 
@@ -70,6 +69,7 @@ impl Engine {
             topic,
             wake,
             drained: inner.drained.clone(),
+            closing: false,
             _place: place,
         })
     }
@@ -108,9 +108,11 @@ impl Follower {
                     }
                 }
             }
-            if self.waited().await.is_err() {
+            // What was stored last may have come together with the end of the server: one more look.
+            if self.closing {
                 return Ok(None);
             }
+            self.waited().await;
         }
     }
 
@@ -128,17 +130,20 @@ impl Follower {
                     }
                 }
             }
-            self.waited().await.map_err(|Closing| self.goes_on())?;
+            if self.closing {
+                return Err(self.goes_on());
+            }
+            self.waited().await;
         }
     }
 
-    /// Waits for news of the run.
-    async fn waited(&mut self) -> Result<(), Closing> {
+    /// Waits for news of the run, or of the server.
+    async fn waited(&mut self) {
         let pause = if self.topic.rests().is_some() { TRUST } else { LOOK_AGAIN };
         tokio::select! {
-            () = self.drained.cancelled() => Err(Closing),
+            () = self.drained.cancelled() => self.closing = true,
             // The pause is only for announcements that never came.
-            _ = tokio::time::timeout(pause, self.wake.changed()) => Ok(()),
+            _ = tokio::time::timeout(pause, self.wake.changed()) => {}
         }
     }
 

@@ -1,6 +1,7 @@
 //! End-to-end tests: the real program, over HTTP, on both databases.
 
 mod crash;
+mod quickstart;
 mod replicas;
 mod runs;
 mod shutdown;
