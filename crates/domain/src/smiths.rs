@@ -133,11 +133,17 @@ fn check(key: &str, value: &Value) -> Result<(), Problem> {
             }
         }
         "skills" => {
-            let skills = value.as_array().filter(|skills| {
-                skills.len() <= NAMES && skills.iter().all(|skill| skill.get("skill_id").is_some_and(Value::is_string))
-            });
-            if skills.is_none() {
-                return refuse(format!("`skills` must be an array of at most {NAMES} objects with a `skill_id`."));
+            let is_reference = |skill: &Value| {
+                let version = skill.get("version");
+                skill.get("skill_id").is_some_and(Value::is_string)
+                    && version.is_none_or(|version| version.as_u64().is_some_and(|version| version > 0))
+            };
+            let skills = value.as_array();
+            if !skills.is_some_and(|skills| skills.len() <= NAMES && skills.iter().all(is_reference)) {
+                return refuse(format!(
+                    "`skills` must be an array of at most {NAMES} objects with a `skill_id` and perhaps a `version`, a whole \
+                     number above 0."
+                ));
             }
         }
         _ => {}
@@ -246,6 +252,7 @@ mod tests {
             (json!({"enabled_hosted_tools": ["nope"]}), "enabled_hosted_tools"),
             (json!({"auto_memory": "yes"}), "auto_memory"),
             (json!({"skills": [{}]}), "skills"),
+            (json!({"skills": [{"skill_id": "skl_1", "version": "2"}]}), "skills"),
         ] {
             let refusal = Overrides::default().apply(&body(value)).unwrap_err();
             assert_eq!(refusal.param.as_deref(), Some(param));

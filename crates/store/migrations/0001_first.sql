@@ -90,6 +90,7 @@ create unique index smiths_by_live_pair on smiths (project_id, agent_id, externa
 create index smiths_by_project on smiths (project_id, id) where archived_at is null;
 create index smiths_by_external_id on smiths (project_id, external_id, id) where archived_at is null;
 create index smiths_by_agent on smiths (agent_id, id) where archived_at is null;
+create index smiths_by_customer on smiths (customer_id, id) where archived_at is null and customer_id is not null;
 
 create table model_keys (
     project_id BLOB not null references projects (id),

@@ -43,14 +43,14 @@ impl IdempotencyKey {
 }
 
 /// What a key stands for from now on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 enum Effect {
     Run(RunId),
     Answer { status: u16, body: Vec<u8> },
 }
 
-/// A key that is to be kept together with the effect of its request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A key that is to be kept together with the effect of its request. It has no `Debug`: an answer may hold a token.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Remember {
     key: IdempotencyKey,
     effect: Effect,
@@ -93,8 +93,8 @@ impl Remember {
     }
 }
 
-/// What is known of a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What is known of a key. It has no `Debug`: an answer may hold a token.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Remembered {
     pub fingerprint: [u8; 32],
     /// The run that the request started.
