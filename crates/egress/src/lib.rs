@@ -14,6 +14,7 @@ mod tls;
 pub use address::AddressClass;
 pub use client::{BuildError, Client, Egress, Timeouts};
 pub use guard::Guard;
+pub use tls::tls_config;
 pub use policy::{Policy, Refusal, Setting, UnknownSetting};
 // Who sends a request through a `Client` needs these, and no other crate needs reqwest for anything else.
 pub use reqwest;

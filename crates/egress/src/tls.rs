@@ -9,11 +9,17 @@ use rustls::{ClientConfig, RootCertStore};
 /// Trust is what the system says (also through `SSL_CERT_FILE` and `SSL_CERT_DIR`), so that a company's own authority
 /// works. A system that has no store at all, such as a bare container, gets Mozilla's list, which is built in.
 pub(crate) fn config() -> Result<ClientConfig, rustls::Error> {
-    let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    let mut config = tls_config()?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Builds the TLS configuration of a connection that is not HTTP, such as the one to the database.
+pub fn tls_config() -> Result<ClientConfig, rustls::Error> {
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots())
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
 

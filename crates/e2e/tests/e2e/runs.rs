@@ -507,3 +507,36 @@ async fn a_setting_that_the_server_cannot_serve_is_a_warning_of_the_run() {
         run["warnings"].as_array().unwrap().iter().map(|warning| warning["code"].as_str().unwrap()).collect();
     assert_eq!(codes, ["tool_unavailable", "memory_unavailable"]);
 }
+
+/// Reads one counter of `/metrics`, summed over its labels.
+async fn counted(server: &e2e::Server, name: &str) -> u64 {
+    let answer = server.anonymous().with_bearer("metrics-token").get("/metrics").await;
+    let text = String::from_utf8(answer.body.to_vec()).unwrap();
+    let lines = text.lines().filter(|line| line.starts_with(name));
+    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64).sum()
+}
+
+#[tokio::test]
+async fn a_plain_run_costs_the_database_little() {
+    const STATEMENTS: &str = "ingram_database_statements_total";
+    const COMMITS: &str = "ingram_database_commits_total";
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let server = Setup::on(engine)
+            .with_script("quick", QUICK)
+            .with_variable("INGRAM_METRICS_TOKEN", "metrics-token")
+            // No beat falls into the measurement.
+            .with_configuration("[engine]\nlease_ms = 3600000\n")
+            .start()
+            .await;
+        let smith = server.smith(json!({"model": "scripted/quick"})).await;
+        smith.run(&Smith::says("warm")).await;
+        let before = (counted(&server, STATEMENTS).await, counted(&server, COMMITS).await);
+        smith.run(&Smith::says("hi")).await;
+        let after = (counted(&server, STATEMENTS).await, counted(&server, COMMITS).await);
+        let (statements, commits) = (after.0 - before.0, after.1 - before.1);
+        println!("{engine:?}: {statements} statements, {commits} commits");
+        // One commit more than the three that the limits allow: the one that carries the only delta.
+        assert!(commits <= 4, "{engine:?}: {commits} commits");
+        assert!(statements <= 24, "{engine:?}: {statements} statements");
+    }
+}

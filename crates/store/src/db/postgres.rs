@@ -9,9 +9,13 @@ use bytes::BytesMut;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
 use futures::TryStreamExt as _;
 use tokio::sync::broadcast;
+use tokio::task::JoinHandle;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type};
-use tokio_postgres::{AsyncMessage, Config, NoTls};
+use tokio_postgres::config::SslMode;
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
+use tokio_postgres::{AsyncMessage, Config, NoTls, Socket};
+use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::batch::Statement;
@@ -47,11 +51,15 @@ impl Postgres {
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(options.wait);
         }
-        let manager = Manager::from_config(
-            config.clone(),
-            NoTls,
-            ManagerConfig { recycling_method: RecyclingMethod::Fast },
-        );
+        let (announcements, _) = broadcast::channel(ANNOUNCEMENTS);
+        let (manager, listener) = if config.get_ssl_mode() == SslMode::Require {
+            let tls = egress::tls_config().map_err(|error| DbError::Unavailable(error.to_string()))?;
+            connect(config, MakeRustlsConnect::new(tls), announcements.clone())
+        } else {
+            // Encryption that nobody checks protects from nothing; who wants it says so.
+            config.ssl_mode(SslMode::Disable);
+            connect(config, NoTls, announcements.clone())
+        };
         let timeouts =
             Timeouts { wait: Some(options.wait), create: Some(options.wait), recycle: Some(options.wait) };
         let pool = Pool::builder(manager)
@@ -60,12 +68,6 @@ impl Postgres {
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| DbError::Unavailable(error.to_string()))?;
-        let (announcements, _) = broadcast::channel(ANNOUNCEMENTS);
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the handle below ends the task with the last database handle"
-        )]
-        let listener = tokio::spawn(listen(config, announcements.clone()));
         let postgres =
             Self { pool, announcements, _listener: std::sync::Arc::new(AbortOnDropHandle::new(listener)) };
         drop(postgres.connection().await?);
@@ -114,6 +116,21 @@ impl Postgres {
     pub(super) fn close(&self) {
         self.pool.close();
     }
+}
+
+/// Prepares connections of both kinds: those of the pool, and the one that listens.
+fn connect<T>(config: Config, tls: T, announcements: broadcast::Sender<String>) -> (Manager, JoinHandle<()>)
+where
+    T: MakeTlsConnect<Socket> + Clone + Sync + Send + 'static,
+    T::Stream: Sync + Send,
+    T::TlsConnect: Sync + Send,
+    <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+{
+    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    let manager = Manager::from_config(config.clone(), tls.clone(), recycling);
+    #[expect(clippy::disallowed_methods, reason = "the caller ends the task with the last database handle")]
+    let listener = tokio::spawn(listen(config, tls, announcements));
+    (manager, listener)
 }
 
 enum Failed {
@@ -309,12 +326,15 @@ fn translate(error: &tokio_postgres::Error) -> DbError {
 }
 
 /// Listens for announcements for as long as the process lives, and connects again when the connection is lost.
-async fn listen(config: Config, announcements: broadcast::Sender<String>) {
+async fn listen<T>(config: Config, tls: T, announcements: broadcast::Sender<String>)
+where
+    T: MakeTlsConnect<Socket> + Clone,
+{
     const FIRST_PAUSE: Duration = Duration::from_millis(100);
     const LONGEST_PAUSE: Duration = Duration::from_secs(5);
     let mut pause = FIRST_PAUSE;
     loop {
-        if let Ok((client, mut connection)) = config.connect(NoTls).await {
+        if let Ok((client, mut connection)) = config.connect(tls.clone()).await {
             let listening = async {
                 let listen = format!("listen {CHANNEL}");
                 let mut listen = std::pin::pin!(client.batch_execute(&listen));

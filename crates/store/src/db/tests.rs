@@ -194,6 +194,14 @@ async fn an_announcement_reaches_every_process_once_the_batch_is_kept() {
 }
 
 #[tokio::test]
+async fn encryption_that_is_asked_for_and_not_there_is_no_connection() {
+    let database = testkit::postgres::database().await;
+    let location = Location::Postgres(format!("{}?sslmode=require", database.url()));
+    let refusal = Db::open(&options(location)).await.err().unwrap();
+    assert!(matches!(refusal, DbError::Unavailable(_)), "{refusal}");
+}
+
+#[tokio::test]
 async fn a_full_writer_queue_says_so_in_time() {
     let directory = tempfile::tempdir().unwrap();
     let mut options = options(Location::Sqlite(directory.path().join("ingram.db")));
