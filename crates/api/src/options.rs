@@ -10,6 +10,8 @@ use serde::Deserialize;
 pub struct Options {
     /// The largest JSON body, in bytes. More is refused with 413.
     pub max_body_bytes: usize,
+    /// Milliseconds without a byte after which a body that is not complete is given up.
+    pub body_silence_ms: u64,
     /// Messages in the input of one run. More is refused with 422.
     pub max_input_messages: usize,
     /// Parts in one message of an input. More is refused with 422.
@@ -32,6 +34,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             max_body_bytes: 32 * 1024 * 1024,
+            body_silence_ms: 30_000,
             max_input_messages: 1_000,
             max_input_parts: 100,
             max_requests: 20_000,

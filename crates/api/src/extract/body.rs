@@ -1,12 +1,17 @@
 //! JSON bodies: bounded in size and depth, absent means `{}`.
 
-use axum::body::{Body, Bytes};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{FromRequest, Request};
+use bytes::BytesMut;
 use domain::{Code, Problem};
 use http::header::CONTENT_LENGTH;
+use http_body::Frame;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
+use tokio::time::timeout;
 
 use crate::app::App;
 use crate::errors::ApiError;
@@ -34,29 +39,41 @@ impl FromRequest<App> for JsonBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        let bytes = read(request, app.options.max_body_bytes).await?;
+        let patience = Duration::from_millis(app.options.body_silence_ms);
+        let bytes = read(request, app.options.max_body_bytes, patience).await?;
         Ok(Self(parse(&bytes)?))
     }
 }
 
-async fn read(request: Request, limit: usize) -> Result<Bytes, Problem> {
+async fn read(request: Request, limit: usize, patience: Duration) -> Result<Bytes, Problem> {
     let length =
         request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit)) {
         return Err(too_large(limit));
     }
-    collect(request.into_body(), limit).await
+    collect(request.into_body(), limit, patience).await
 }
 
-async fn collect(body: Body, limit: usize) -> Result<Bytes, Problem> {
-    match Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large(limit)),
-        Err(_) => Err(Problem::new(
-            Code::InvalidRequest,
-            "The body broke off before it was complete. Send it again.",
-        )),
+/// Reads a body, as long as it keeps coming: one that stops half-way must not hold a place among the requests.
+async fn collect(body: Body, limit: usize, patience: Duration) -> Result<Bytes, Problem> {
+    let mut body = Limited::new(body, limit);
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = timeout(patience, body.frame()).await.map_err(|_| broken_off())? {
+        match frame.map(Frame::into_data) {
+            // A body in one piece is not copied.
+            Ok(Ok(data)) if bytes.is_empty() && body.is_end_stream() => return Ok(data),
+            Ok(Ok(data)) => bytes.extend_from_slice(&data),
+            // Trailers mean nothing here.
+            Ok(Err(_)) => {}
+            Err(error) if error.is::<LengthLimitError>() => return Err(too_large(limit)),
+            Err(_) => return Err(broken_off()),
+        }
     }
+    Ok(bytes.freeze())
+}
+
+fn broken_off() -> Problem {
+    Problem::new(Code::InvalidRequest, "The body broke off before it was complete. Send it again.")
 }
 
 fn too_large(limit: usize) -> Problem {
@@ -182,7 +199,23 @@ mod tests {
     async fn a_body_without_a_length_is_bounded_all_the_same() {
         let chunks =
             futures::stream::iter((0..10).map(|_| Ok::<_, std::io::Error>(Bytes::from_static(b"12345678"))));
-        let problem = collect(Body::from_stream(chunks), 64).await.unwrap_err();
+        let problem = collect(Body::from_stream(chunks), 64, Duration::from_secs(9)).await.unwrap_err();
         assert_eq!((problem.code, problem.status), (Code::PayloadTooLarge, 413));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stops_half_way_is_given_up() {
+        let first = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"{"))]);
+        let body = Body::from_stream(futures::StreamExt::chain(first, futures::stream::pending()));
+        let problem = collect(body, 64, Duration::from_secs(9)).await.unwrap_err();
+        assert_eq!(problem.code, Code::InvalidRequest);
+    }
+
+    #[tokio::test]
+    async fn a_body_in_parts_is_whole() {
+        let parts =
+            ["{\"a\"", ":1}"].map(|part| Ok::<_, std::io::Error>(Bytes::from_static(part.as_bytes())));
+        let body = Body::from_stream(futures::stream::iter(parts));
+        assert_eq!(collect(body, 64, Duration::from_secs(9)).await.unwrap(), "{\"a\":1}");
     }
 }

@@ -162,8 +162,12 @@ impl Settings {
 
 fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let text = text.replace("localhost:", "127.0.0.1:");
-    text.parse().map_err(|_| de::Error::custom("expected an address and a port, such as 127.0.0.1:8080"))
+    // The one name whose address is known without asking.
+    let local = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    local
+        .unwrap_or(text)
+        .parse()
+        .map_err(|_| de::Error::custom("expected an address and a port, such as 127.0.0.1:8080"))
 }
 
 fn egress<'de, D: Deserializer<'de>>(deserializer: D) -> Result<::egress::Setting, D::Error> {

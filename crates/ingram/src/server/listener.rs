@@ -21,7 +21,7 @@ use crate::config::Connections;
 /// requests have to fit.
 const BUFFER: usize = 16 * 1024;
 /// How long to wait when the system has no more room for connections.
-const FULL: Duration = Duration::from_millis(100);
+const FULL: Duration = Duration::from_secs(1);
 
 /// A bound address.
 pub(crate) struct Listener {
@@ -69,11 +69,17 @@ impl Listener {
                 () = shutdown.cancelled() => return,
                 accepted = async { (place.await, self.listener.accept().await) } => accepted,
             };
-            let (Ok(place), Ok((stream, _))) = accepted else {
-                // A connection that was gone before it was accepted, or no room for files: the next try tells.
-                tokio::time::sleep(FULL).await;
-                continue;
+            let (Ok(place), accepted) = accepted else { return };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) if is_of_one_connection(&error) => continue,
+                Err(error) => {
+                    tracing::error!(error = %error, "No connection can be accepted now; trying again.");
+                    tokio::time::sleep(FULL).await;
+                    continue;
+                }
             };
+            // Fails only where the client has gone already.
             if prepare(&stream).is_err() {
                 continue;
             }
@@ -94,6 +100,12 @@ impl Listener {
             });
         }
     }
+}
+
+/// Tells an error of a connection that was gone before it was accepted from one of the system.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
 /// Has small writes sent at once: without this, the parts of a stream wait for each other's acknowledgement.

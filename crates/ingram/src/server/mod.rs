@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::egress::{Egress, Policy};
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use api::App;
 use engine::Engine;
 use engine::keys::Keys;
@@ -75,14 +75,18 @@ impl Server {
         let Self { app, engine, store, listener, close, metrics, _lock } = self;
         let tasks = TaskTracker::new();
         tasks.spawn(house_keeping(store.clone(), metrics, shutdown.clone()));
-        let engine = tasks.spawn({
+        let mut engine = tasks.spawn({
             let shutdown = shutdown.clone();
             async move { engine.run(shutdown).await }
         });
         let connections = listener.serve(api::router(app.clone()), shutdown.clone());
         tasks.close();
 
-        shutdown.cancelled().await;
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => {}
+            _ = &mut engine => bail!("the engine broke; what it said is in the log above"),
+        }
         tracing::info!("Shutting down: no new work, what is under way may end.");
         app.drain();
         engine.await.context("the engine broke")?;
