@@ -2,7 +2,9 @@
 
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{Components, Content, InfoBuilder, OpenApi, OpenApiBuilder, Ref, ResponseBuilder};
+use utoipa::openapi::{
+    Components, Content, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required, ResponseBuilder,
+};
 use utoipa::{PartialSchema as _, ToSchema as _};
 
 use crate::API_VERSION;
@@ -26,6 +28,10 @@ pub(crate) fn start() -> OpenApi {
 pub(crate) fn with_bearer(mut document: OpenApi) -> OpenApi {
     for operation in document.paths.paths.values_mut().flat_map(operations) {
         operation.security = Some(vec![SecurityRequirement::new::<_, _, String>(BEARER, [])]);
+        if let Some(RefOr::T(body)) = &mut operation.request_body {
+            // An absent body is an empty object.
+            body.required = Some(Required::False);
+        }
         for (status, description) in
             [("401", "No token, or none that is accepted."), ("default", "A refusal.")]
         {

@@ -14,8 +14,22 @@ use crate::errors::ApiError;
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what the store renders")]
 pub(crate) struct Jwks {
-    #[schema(value_type = Vec<Object>)]
-    keys: Vec<Value>,
+    keys: Vec<Jwk>,
+}
+
+/// A public key as RFC 7517 writes it.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what the store renders")]
+struct Jwk {
+    kty: String,
+    #[schema(rename = "use")]
+    usage: String,
+    /// Always `RS256`.
+    alg: String,
+    /// Names the key; equal to the `kid` of a token's header.
+    kid: String,
+    n: String,
+    e: String,
 }
 
 /// Shows the public halves of the keys that sign tokens. The `kid` of a token's header names one of them.

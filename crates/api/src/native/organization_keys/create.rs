@@ -20,6 +20,7 @@ use crate::native::tokens::{LONGEST_LIFE, new_token};
 struct OrganizationKeyIn {
     name: Option<String>,
     /// Seconds until the key expires; it does not by default.
+    #[schema(minimum = 1, maximum = 315_360_000)]
     ttl_seconds: Option<u32>,
 }
 

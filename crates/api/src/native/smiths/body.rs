@@ -11,7 +11,8 @@ use crate::extract::{Fields, Given};
 #[expect(dead_code, reason = "describes values that are kept as they came")]
 pub(crate) struct SkillRef {
     skill_id: String,
-    /// None: the skill's default version.
+    /// Left out: the skill's default version.
+    #[schema(value_type = u32, required = false, minimum = 1)]
     version: Option<u32>,
 }
 
@@ -32,6 +33,7 @@ macro_rules! smith_body {
             metadata: Option<serde_json::Value>,
             agent_id: Option<String>,
             /// The version of the agent to stay on.
+            #[schema(minimum = 1)]
             pin: Option<u32>,
             model: Option<String>,
             instructions: Option<String>,

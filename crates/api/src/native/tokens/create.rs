@@ -26,13 +26,14 @@ const SMITH_LIFE: u32 = 3_600;
 #[expect(dead_code, reason = "describes the body, whose fields are read one by one")]
 struct TokenIn {
     /// `smith` or `admin`.
-    #[schema(default = "smith")]
+    #[schema(value_type = String, required = false, default = "smith")]
     scope: Option<String>,
     /// The smith that the token acts as; required for `smith`.
     smith_id: Option<String>,
     /// What a smith token may do; required for `smith`.
     permissions: Option<Vec<String>>,
     /// Seconds until the token expires: at most a day for a smith token, which lives an hour by default.
+    #[schema(minimum = 1, maximum = 315_360_000)]
     ttl_seconds: Option<u32>,
     name: Option<String>,
 }

@@ -19,6 +19,7 @@ use crate::native::tokens::{LONGEST_LIFE, minted_token_out, new_token};
 #[expect(dead_code, reason = "describes the body, whose fields are read one by one")]
 struct ProjectTokenIn {
     /// Seconds until the token expires; it does not by default.
+    #[schema(minimum = 1, maximum = 315_360_000)]
     ttl_seconds: Option<u32>,
     name: Option<String>,
 }
