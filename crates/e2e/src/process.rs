@@ -122,12 +122,10 @@ fn read(
     });
 }
 
-/// Finds `http://127.0.0.1:<port>` in a line of the log.
+/// Finds `http://127.0.0.1:<port>`, or that of all interfaces, in a line of the log.
 fn address_in(line: &str) -> Option<String> {
-    let start = line.find("http://127.0.0.1:")?;
-    let rest = line.get(start..)?;
-    let port: String =
-        rest.chars().skip("http://127.0.0.1:".len()).take_while(char::is_ascii_digit).collect();
+    let (_, rest) = line.split_once("http://127.0.0.1:").or_else(|| line.split_once("http://0.0.0.0:"))?;
+    let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
     (!port.is_empty()).then(|| format!("http://127.0.0.1:{port}"))
 }
 

@@ -21,6 +21,7 @@ pub enum Engine {
 /// What a server is started with.
 pub struct Setup {
     engine: Engine,
+    listen: &'static str,
     environment: Vec<(String, String)>,
     configuration: Option<String>,
     scripts: Vec<(String, String)>,
@@ -28,7 +29,15 @@ pub struct Setup {
 
 impl Setup {
     pub fn on(engine: Engine) -> Self {
-        Self { engine, environment: Vec::new(), configuration: None, scripts: Vec::new() }
+        let (environment, scripts) = (Vec::new(), Vec::new());
+        Self { engine, listen: "127.0.0.1:0", environment, configuration: None, scripts }
+    }
+
+    /// Lets the server listen on all interfaces, as one does that others can reach.
+    #[must_use]
+    pub fn open_to_others(mut self) -> Self {
+        self.listen = "0.0.0.0:0";
+        self
     }
 
     #[must_use]
@@ -76,7 +85,7 @@ impl Setup {
             environment.push(("INGRAM_SCRIPTS".to_owned(), scripts.display().to_string()));
         }
         let mut arguments: Vec<String> =
-            ["serve", "--listen", "127.0.0.1:0", "--data"].map(str::to_owned).to_vec();
+            ["serve", "--listen", self.listen, "--data"].map(str::to_owned).to_vec();
         arguments.push(data.display().to_string());
         if let Some(configuration) = self.configuration {
             let file = folder.path().join("ingram.toml");

@@ -42,6 +42,14 @@ pub(crate) enum Origin {
     Orphan,
 }
 
+/// Whether a run's thread can have a past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Thread {
+    /// It was made for this run.
+    Fresh,
+    Named,
+}
+
 /// Why the driver has to stop in the middle.
 enum Stop {
     Superseded,
@@ -62,6 +70,8 @@ pub(crate) struct Driver {
     stored_seq: u64,
     pending: Pending,
     origin: Origin,
+    /// Whether nothing can have been said on the thread before.
+    is_fresh_thread: bool,
     /// Ends when somebody took the run from this driver.
     stop: CancellationToken,
 }
@@ -106,6 +116,7 @@ impl Driver {
             stored_seq,
             pending: Pending::default(),
             origin,
+            is_fresh_thread: false,
             stop,
         };
         driver.machine.frames_end_at(stored_seq);
@@ -118,9 +129,11 @@ impl Driver {
         engine: Arc<Inner>,
         saved: Saved,
         beginning: Vec<Frame>,
+        thread: Thread,
         stop: CancellationToken,
     ) -> Result<Self, Problem> {
-        let driver = Self::resume(engine, saved, Origin::Lane, stop)?;
+        let mut driver = Self::resume(engine, saved, Origin::Lane, stop)?;
+        driver.is_fresh_thread = thread == Thread::Fresh;
         let window = driver.engine.hub.window();
         driver.topic.publish(published(driver.record.id, 0, beginning), false, window);
         Ok(driver)
@@ -301,6 +314,7 @@ impl Driver {
         let past = match &self.record.request.response_format {
             // A structured answer is one stateless shot.
             Some(_) => Vec::new(),
+            None if self.is_fresh_thread => Vec::new(),
             None => {
                 let limit = self.engine.options.context_turns;
                 project

@@ -16,6 +16,7 @@ use store::runs::{
 };
 use store::{ProjectStore, SmithSeal};
 
+use crate::driver::Thread;
 use crate::{Driver, Engine, attachments, context, structured};
 
 /// What a run is to do, for whom and as whom.
@@ -101,6 +102,7 @@ impl Engine {
         let choice = inner.keys.choose(project, Some(start.smith), start.config.shown_model()).await?;
 
         let id: RunId = ids.mint();
+        let thread = if start.thread_id.is_some() { Thread::Named } else { Thread::Fresh };
         let thread_id = start.thread_id.unwrap_or_else(|| ids.mint::<MintedThreadId>().to_string());
         let content_type = structured::content_type(start.response_format.as_ref());
         let mut machine = Run::new(inner.machine_limits(), content_type);
@@ -170,7 +172,7 @@ impl Engine {
                     seal: start.seal,
                 };
                 let stop = inner.register(id);
-                let driver = Driver::begin(Arc::clone(inner), saved, frames, stop)?;
+                let driver = Driver::begin(Arc::clone(inner), saved, frames, thread, stop)?;
                 inner.spawn(driver, place);
             }
             Started::Queued => {

@@ -35,7 +35,8 @@ impl ProjectStore {
         file: &StoredFile,
     ) -> Result<(), Error> {
         let row = file.id.as_bytes();
-        let description = Description { media_type: file.media_type.clone(), filename: file.filename.clone() };
+        let description =
+            Description { media_type: file.media_type.clone(), filename: file.filename.clone() };
         batch.exec(
             "insert into files (id, project_id, smith_id, size, description, content, created_at) \
              values ($1, $2, $3, $4, $5, $6, $7)",

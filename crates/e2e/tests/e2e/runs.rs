@@ -535,8 +535,7 @@ async fn a_plain_run_costs_the_database_little() {
         let after = (counted(&server, STATEMENTS).await, counted(&server, COMMITS).await);
         let (statements, commits) = (after.0 - before.0, after.1 - before.1);
         println!("{engine:?}: {statements} statements, {commits} commits");
-        // One commit more than the three that the limits allow: the one that carries the only delta.
-        assert!(commits <= 4, "{engine:?}: {commits} commits");
-        assert!(statements <= 24, "{engine:?}: {statements} statements");
+        assert!(commits <= 3, "{engine:?}: {commits} commits");
+        assert!(statements <= 14, "{engine:?}: {statements} statements");
     }
 }

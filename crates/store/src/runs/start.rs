@@ -100,7 +100,10 @@ impl ProjectStore {
                  select $1, $2, $3, $4, $5, $6, \
                  case when exists (select 1 from runs where smith_id = $3 and thread_id = $6 and status in ('queued', 'running')) \
                  then 'queued' else 'running' end, \
-                 $7, $8, $9, 1, 0, 0, $10, $11, $11 \
+                 $7, $8, $9, 1, 0, \
+                 case when exists (select 1 from runs where smith_id = $3 and thread_id = $6 and status in ('queued', 'running')) \
+                 then 0 else $13 end, \
+                 $10, $11, $11 \
                  where not exists (select 1 from runs where smith_id = $3 and thread_id = $6 \
                  and status in ('paused_for_approval', 'paused_for_tool')) \
                  and (select count(*) from runs where smith_id = $3 and thread_id = $6 and status = 'queued') < $12",
@@ -117,6 +120,7 @@ impl ProjectStore {
                     serde_json::to_string(&run.actor)?,
                     now,
                     run.waiting,
+                    run.beginning.0.next_seq,
                 ],
             )
             .must_change_one_row(LANE);
@@ -149,10 +153,6 @@ impl ProjectStore {
                 seal.seal(FRAMES, &super::append::place(run.id, frames.from), &frames.frames)?,
                 now
             ],
-        );
-        batch.exec(
-            "update runs set next_seq = $2 where id = $1 and status = 'running'",
-            params![run.id, entry.next_seq],
         );
         for file in &run.files {
             self.add_file(&mut batch, run.smith, seal, file)?;

@@ -1,0 +1,357 @@
+//! Two projects with two smiths each: nothing of one is there for the other, whichever operation asks.
+
+use e2e::{Engine, Server, Setup};
+use reqwest::Method;
+use serde_json::{Value, json};
+use testkit::http::{Answer, Client};
+
+use crate::support::{NOBODY, Operation, PERMISSIONS, entries, id, operations, organization, token};
+
+/// Answers at once.
+const QUICK: &str = "[[rule]]\nsay = \"You said: {{ last_message }}\"\n";
+
+/// A smith with a run and a token.
+struct Person {
+    smith: String,
+    run: String,
+    token: String,
+    client: Client,
+}
+
+/// A project with two smiths and a key.
+struct Tenant {
+    project: String,
+    admin: Client,
+    admin_token: String,
+    people: Vec<Person>,
+}
+
+impl Tenant {
+    async fn of(server: &Server, organization: &Client, name: &str) -> Self {
+        let made = organization.post("/v1/organization/projects", &json!({ "name": name })).await.expect(201);
+        let path = format!("/v1/organization/projects/{}/tokens", id(&made));
+        let minted = organization.post(&path, &json!({})).await.expect(201);
+        let admin = server.anonymous().with_bearer(token(&minted));
+        let mut people = Vec::new();
+        for external_id in ["ana", "bo"] {
+            let body = json!({"external_id": external_id, "model": "scripted/quick"});
+            let smith = admin.post("/v1/smiths", &body).await.expect(201);
+            let smith = id(&smith).to_owned();
+            let body = json!({"input": format!("I am {external_id} of {name}."), "thread_id": "same"});
+            let run = admin.post(&format!("/v1/smiths/{smith}/runs"), &body).await.expect(200);
+            assert_eq!(run["status"], "completed");
+            let key = json!({"api_key": format!("sk-{name}-{external_id}")});
+            admin.put(&format!("/v1/smiths/{smith}/model_keys/openai"), &key).await.expect(200);
+            let body = json!({"smith_id": smith, "permissions": PERMISSIONS});
+            let minted = admin.post("/v1/tenant/tokens", &body).await.expect(201);
+            people.push(Person {
+                run: id(&run).to_owned(),
+                token: id(&minted).to_owned(),
+                client: server.anonymous().with_bearer(token(&minted)),
+                smith,
+            });
+        }
+        admin
+            .put("/v1/tenant/model_keys/openai", &json!({"api_key": format!("sk-{name}")}))
+            .await
+            .expect(200);
+        Self { project: id(&made).to_owned(), admin, admin_token: id(&minted).to_owned(), people }
+    }
+
+    /// Everything that the project can be asked for.
+    async fn state(&self) -> Vec<Value> {
+        let mut state = Vec::new();
+        for path in
+            ["/v1/smiths", "/v1/runs", "/v1/tenant/tokens", "/v1/tenant/model_keys", "/v1/tenant/models"]
+        {
+            state.push(self.admin.get(path).await.expect(200));
+        }
+        for person in &self.people {
+            let path = format!("/v1/smiths/{}/model_keys", person.smith);
+            state.push(self.admin.get(&path).await.expect(200));
+        }
+        state
+    }
+
+    /// All ids that nobody outside may see.
+    fn ids(&self) -> Vec<&str> {
+        let of_people = self.people.iter().flat_map(|person| [&person.smith, &person.run, &person.token]);
+        of_people.chain([&self.project, &self.admin_token]).map(String::as_str).collect()
+    }
+}
+
+async fn tenants(engine: Engine) -> (Server, Client, Tenant, Tenant) {
+    let server = Setup::on(engine).with_script("quick", QUICK).start().await;
+    let organization = organization(&server).await;
+    let own = Tenant::of(&server, &organization, "own").await;
+    let other = Tenant::of(&server, &organization, "other").await;
+    (server, organization, own, other)
+}
+
+/// Bodies that the operation would take, and one that it would not.
+fn bodies(operation: &Operation) -> Vec<Option<Value>> {
+    let good = match operation.id.as_str() {
+        "smiths.update" => json!({"locale": "de"}),
+        "smiths.runs.create" => json!({"input": "Let me in."}),
+        "smiths.runs.submit" => json!({"kind": "cancel"}),
+        "smiths.models.keys.put" => json!({"api_key": "sk-intruder"}),
+        _ => json!({}),
+    };
+    if operation.takes_body {
+        vec![Some(good), Some(json!({"pin": "x", "stream": 1, "ttl_seconds": 0}))]
+    } else {
+        vec![None]
+    }
+}
+
+async fn call(client: &Client, operation: &Operation, path: &str, body: Option<&Value>) -> Answer {
+    client.send(operation.method.clone(), path, body).await
+}
+
+/// Checks that two answers cannot be told apart, but by the id of the request and the time.
+fn assert_same(one: &Answer, other: &Answer) {
+    assert_eq!((one.status, &one.body), (other.status, &other.body), "{one}\n{other}");
+    let heads = [one, other].map(|answer| {
+        let mut head = answer.headers.clone();
+        head.remove("x-request-id");
+        head.remove("date");
+        head
+    });
+    assert_eq!(heads[0], heads[1], "{one}");
+}
+
+fn places<'a>(smith: &'a str, run: &'a str, token: &'a str) -> [(&'static str, &'a str); 4] {
+    [("pid", smith), ("rid", run), ("tid", token), ("provider", "openai")]
+}
+
+async fn operations_of_projects(server: &Server) -> Vec<Operation> {
+    let wanted = |operation: &Operation| {
+        operation.wants_bearer && !operation.is_of_organization() && operation.template.contains('{')
+    };
+    operations(server).await.into_iter().filter(wanted).collect()
+}
+
+#[tokio::test]
+async fn what_another_project_has_is_as_if_it_had_never_been() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let (server, _organization, own, other) = tenants(engine).await;
+        let (mine, theirs) = (&own.people[0], &other.people[0]);
+        let before = other.state().await;
+        let nobody = ["smt", "run", "tok"].map(|prefix| format!("{prefix}_{NOBODY}"));
+        let mut checked = 0;
+        for operation in operations_of_projects(&server).await {
+            if !["pid", "rid", "tid"].iter().any(|place| operation.has(place)) {
+                continue;
+            }
+            let missing = operation.path(&places(&nobody[0], &nobody[1], &nobody[2]));
+            let foreign = operation.path(&places(&theirs.smith, &theirs.run, &theirs.token));
+            // A run of a foreign smith under the own one, and the other way round.
+            let mixed = [
+                operation.path(&places(&mine.smith, &theirs.run, &theirs.token)),
+                operation.path(&places(&theirs.smith, &mine.run, &theirs.token)),
+            ];
+            for (number, body) in bodies(&operation).iter().enumerate() {
+                let never = call(&own.admin, &operation, &missing, body.as_ref()).await;
+                let found = call(&own.admin, &operation, &foreign, body.as_ref()).await;
+                assert_same(&never, &found);
+                if number == 0 {
+                    never.expect_error(404, "not_found");
+                }
+                if operation.has("rid") {
+                    let own_missing = operation.path(&places(&mine.smith, &nobody[1], &nobody[2]));
+                    let never = call(&own.admin, &operation, &own_missing, body.as_ref()).await;
+                    for path in &mixed {
+                        assert_same(&never, &call(&own.admin, &operation, path, body.as_ref()).await);
+                    }
+                }
+                checked += 1;
+            }
+        }
+        assert!(checked >= 15, "{checked}");
+        assert_eq!(other.state().await, before, "nothing has changed over there");
+    }
+}
+
+#[tokio::test]
+async fn a_smith_token_reaches_its_own_smith_only() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let (server, _organization, own, other) = tenants(engine).await;
+        let (mine, sibling, stranger) = (&own.people[0], &own.people[1], &other.people[0]);
+        let before = (own.state().await, other.state().await);
+        let nobody = ["smt", "run", "tok"].map(|prefix| format!("{prefix}_{NOBODY}"));
+        for operation in
+            operations_of_projects(&server).await.iter().filter(|operation| operation.is_of_smith())
+        {
+            for body in bodies(operation) {
+                let path = operation.path(&places(&nobody[0], &nobody[1], &nobody[2]));
+                let never = call(&mine.client, operation, &path, body.as_ref()).await;
+                let is_for_admins = matches!(operation.id.as_str(), "smiths.update" | "smiths.delete");
+                never.expect_error(403, if is_for_admins { "admin_required" } else { "smith_mismatch" });
+                for person in [sibling, stranger] {
+                    for run in [&person.run, &mine.run, &nobody[1]] {
+                        let path = operation.path(&places(&person.smith, run, &nobody[2]));
+                        assert_same(&never, &call(&mine.client, operation, &path, body.as_ref()).await);
+                    }
+                }
+                if !operation.has("rid") {
+                    continue;
+                }
+                // The run of somebody else under the own smith is as if it had never been.
+                let path = operation.path(&places(&mine.smith, &nobody[1], &nobody[2]));
+                let never = call(&mine.client, operation, &path, body.as_ref()).await;
+                for run in [&sibling.run, &stranger.run] {
+                    for client in [&mine.client, &own.admin] {
+                        let path = operation.path(&places(&mine.smith, run, &nobody[2]));
+                        assert_same(&never, &call(client, operation, &path, body.as_ref()).await);
+                    }
+                }
+            }
+        }
+        assert_eq!((own.state().await, other.state().await), before, "nothing has changed");
+    }
+}
+
+#[tokio::test]
+async fn lists_hold_nothing_of_others_whatever_is_asked_for() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let (server, organization, own, other) = tenants(engine).await;
+        let (mine, sibling, stranger) = (&own.people[0], &own.people[1], &other.people[0]);
+        let foreign_smith = other.admin.get(&format!("/v1/smiths/{}", stranger.smith)).await.expect(200);
+        let foreign_agent = foreign_smith["agent_id"].as_str().unwrap();
+        let page = other.admin.get("/v1/smiths?limit=1").await.expect(200);
+        let foreign_cursor = page["next_cursor"].as_str().unwrap();
+        let page = other.admin.get("/v1/runs?limit=1").await.expect(200);
+        let foreign_runs = page["next_cursor"].as_str().unwrap();
+        for operation in operations(&server).await {
+            let is_list =
+                operation.wants_bearer && operation.method == Method::GET && !operation.is_of_organization();
+            if !is_list || operation.template.contains('{') {
+                continue;
+            }
+            let path = &operation.template;
+            for query in [
+                String::new(),
+                "?limit=200".to_owned(),
+                format!("?smith_id={}", stranger.smith),
+                format!("?agent_id={foreign_agent}"),
+                "?external_id=ana&external_id_prefix=a".to_owned(),
+                format!("?project_id={p}&tenant_id={p}&tenant={p}", p = other.project),
+                format!("?cursor={}", if path == "/v1/runs" { foreign_runs } else { foreign_cursor }),
+            ] {
+                for client in [&own.admin, &mine.client] {
+                    let answer = client.get(&format!("{path}{query}")).await;
+                    let text = String::from_utf8_lossy(&answer.body).into_owned();
+                    for foreign in other.ids() {
+                        assert!(!text.contains(foreign), "{path}{query} shows {foreign}: {answer}");
+                    }
+                }
+            }
+        }
+        for query in [format!("smith_id={}", stranger.smith), format!("agent_id={foreign_agent}")] {
+            for path in ["/v1/runs", "/v1/smiths"] {
+                let page = own.admin.get(&format!("{path}?{query}")).await.expect(200);
+                let is_known = path == "/v1/smiths" && query.starts_with("smith_id");
+                assert!(is_known || entries(&page).is_empty(), "{path}?{query}: {page:#}");
+            }
+        }
+        // Within the project, a smith token sees its own runs only.
+        let of_mine = mine.client.get("/v1/runs").await.expect(200);
+        assert_eq!(entries(&of_mine).len(), 1);
+        assert_eq!(entries(&of_mine)[0]["id"], mine.run.as_str());
+        let of_sibling = mine.client.get(&format!("/v1/runs?smith_id={}", sibling.smith)).await.expect(200);
+        assert_eq!(of_sibling["data"], json!([]));
+        assert_eq!(entries(&own.admin.get("/v1/runs").await.expect(200)).len(), 2);
+        // The organization's key reads no smith and no run, and shows no token.
+        for path in ["/v1/organization/projects", "/v1/organization/keys"] {
+            let text = organization.get(path).await.expect(200).to_string();
+            for person in own.people.iter().chain(&other.people) {
+                for hidden in [&person.smith, &person.run, &person.token] {
+                    assert!(!text.contains(hidden.as_str()), "{path} shows {hidden}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_body_names_of_another_project_is_unknown() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let (_server, _organization, own, other) = tenants(engine).await;
+        let (mine, stranger) = (&own.people[0], &other.people[0]);
+        let foreign_smith = other.admin.get(&format!("/v1/smiths/{}", stranger.smith)).await.expect(200);
+        let before = (own.state().await, other.state().await);
+        let token = |smith: &str| json!({"smith_id": smith, "permissions": ["runs:read"]});
+        let never = own.admin.post("/v1/tenant/tokens", &token(&format!("smt_{NOBODY}"))).await;
+        never.expect_error_about(422, "smith_unresolved", "smith_id");
+        assert_same(&never, &own.admin.post("/v1/tenant/tokens", &token(&stranger.smith)).await);
+
+        let path = format!("/v1/smiths/{}", mine.smith);
+        for method in [Method::POST, Method::PATCH] {
+            let path = if method == Method::POST { "/v1/smiths" } else { &path };
+            let body = |agent: &str| json!({ "agent_id": agent });
+            let never = own.admin.send(method.clone(), path, Some(&body(&format!("agt_{NOBODY}")))).await;
+            never.expect_error_about(404, "not_found", "agent_id");
+            let foreign = body(foreign_smith["agent_id"].as_str().unwrap());
+            assert_same(&never, &own.admin.send(method, path, Some(&foreign)).await);
+        }
+        assert_eq!((own.state().await, other.state().await), before, "nothing has changed");
+
+        // Threads of one name are threads of their own smith, and so are idempotency keys.
+        let key = |client: &Client| client.with_header("idempotency-key", "same");
+        let body = json!({"input": "Who am I?", "thread_id": "same"});
+        let run = async |person: &Person| {
+            key(&person.client).post(&format!("/v1/smiths/{}/runs", person.smith), &body).await.expect(200)
+        };
+        let (first, second) = (run(mine).await, run(stranger).await);
+        assert_ne!(first["id"], second["id"]);
+        assert_eq!((&first["smith_id"], &second["smith_id"]), (&json!(mine.smith), &json!(stranger.smith)));
+        let made = key(&own.admin).post("/v1/smiths", &json!({})).await.expect(201);
+        let elsewhere = key(&other.admin).post("/v1/smiths", &json!({})).await.expect(201);
+        assert_ne!(made["id"], elsewhere["id"]);
+    }
+}
+
+#[tokio::test]
+async fn headers_widen_nothing() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let (_server, _organization, own, other) = tenants(engine).await;
+        let (mine, stranger) = (&own.people[0], &other.people[0]);
+        for client in [&own.admin, &mine.client] {
+            let client = client
+                .with_header("ic-smith-id", &stranger.smith)
+                .with_header("ic-agent-id", "agt_x")
+                .with_header("x-tenant-id", &other.project)
+                .with_header("openai-project", &other.project);
+            for path in ["/v1/runs".to_owned(), format!("/v1/smiths/{}/runs", mine.smith)] {
+                let answer = client.get(&path).await;
+                assert!(!answer.json.to_string().contains(&stranger.run), "{answer}");
+            }
+        }
+    }
+}
+
+/// Rules that the paths of an organization follow; it has one organization only, so that what is foreign is a project.
+#[tokio::test]
+async fn tokens_are_revoked_through_their_own_project_only() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let (_server, organization, own, other) = tenants(engine).await;
+        let path = |project: &str, token: &str| format!("/v1/organization/projects/{project}/tokens/{token}");
+        let never = organization.delete(&path(&own.project, &format!("tok_{NOBODY}"))).await;
+        never.expect_error(404, "not_found");
+        assert_same(&never, &organization.delete(&path(&own.project, &other.admin_token)).await);
+        assert_same(&never, &organization.delete(&path(&own.project, &other.people[0].token)).await);
+        let keys = organization.get("/v1/organization/keys").await.expect(200);
+        let key = id(&entries(&keys)[0]);
+        assert_same(&never, &organization.delete(&path(&own.project, key)).await);
+        let never = own.admin.delete(&format!("/v1/tenant/tokens/tok_{NOBODY}")).await;
+        assert_same(&never, &own.admin.delete(&format!("/v1/tenant/tokens/{key}")).await);
+        let never = organization.delete(&format!("/v1/organization/keys/tok_{NOBODY}")).await;
+        assert_same(
+            &never,
+            &organization.delete(&format!("/v1/organization/keys/{}", own.admin_token)).await,
+        );
+        own.admin.get("/v1/smiths").await.expect(200);
+        other.admin.get("/v1/smiths").await.expect(200);
+        organization.get("/v1/organization/keys").await.expect(200);
+    }
+}
