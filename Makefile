@@ -32,5 +32,7 @@ fmt: ## Formats all code.
 bench: ## Measures the release build and prints the table of results.
 	@cargo run --release -p bench
 
-docs-check: ## Builds the documentation of the code; broken links are errors.
+docs-check: ## Checks that the documents are true: links, names, the quickstart, the documentation of the code.
+	@cargo build -p ingram
+	@cargo nextest run -p testkit -p e2e -E 'binary(house) + test(/^quickstart::/)'
 	@RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items

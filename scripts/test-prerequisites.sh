@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that what the tests need is installed: PostgreSQL's programs, flock and cargo-nextest.
+# Makes sure that what the tests need is installed: PostgreSQL's programs, flock, curl and cargo-nextest.
 # Installs through apt as root or with sudo; otherwise says what to install, and fails.
 set -euo pipefail
 
@@ -55,6 +55,9 @@ if ! has_postgres && ! { install_package postgresql && has_postgres; }; then
 fi
 if ! command -v flock >/dev/null && ! install_package util-linux; then
     missing+=("flock: \`apt-get install util-linux\`")
+fi
+if ! command -v curl >/dev/null && ! install_package curl; then
+    missing+=("curl: \`apt-get install curl\`")
 fi
 if ! cargo nextest --version >/dev/null 2>&1; then
     echo "Installing cargo-nextest $nextest_version (it runs the tests) ..."
