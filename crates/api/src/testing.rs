@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use domain::Timestamp;
 use egress::{Egress, Policy};
 use engine::Engine;
 use engine::keys::{HostedKeys, Keys};
@@ -75,10 +74,6 @@ impl TestApp {
     pub(crate) async fn organization_key(&self) -> String {
         let organization = self.app.store.organization(self.first.organization);
         organization.mint_key(&NewToken::default(), None).await.unwrap().unwrap().text
-    }
-
-    pub(crate) fn now(&self) -> Timestamp {
-        self.app.ids.now()
     }
 
     /// Sends a request as it is.

@@ -1,5 +1,7 @@
 //! The program as people start it: what it prints, how it ends.
 
+#![expect(clippy::unwrap_used, reason = "all of this is a test, its helpers too")]
+
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -30,15 +32,16 @@ struct Process {
 impl Process {
     fn start(folder: &Path, line: &str) -> Self {
         let mut child = ingram(folder, line).stderr(Stdio::piped()).spawn().unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap());
-        loop {
+        let log = BufReader::new(child.stderr.take().unwrap());
+        let mut process = Self { child, log, url: String::new(), start: serde_json::Value::Null };
+        while process.url.is_empty() {
             let mut text = String::new();
-            assert_ne!(log.read_line(&mut text).unwrap(), 0, "the server ended before it served");
-            let entry: serde_json::Value = serde_json::from_str(&text).unwrap();
-            if let Some(url) = entry["url"].as_str() {
-                return Self { url: url.to_owned(), child, log, start: entry };
-            }
+            assert_ne!(process.log.read_line(&mut text).unwrap(), 0, "the server ended before it served");
+            process.start = serde_json::from_str(&text).unwrap();
+            let url = process.start.get("url").and_then(serde_json::Value::as_str);
+            process.url = url.unwrap_or_default().to_owned();
         }
+        process
     }
 
     fn signal(&self, name: &str) {

@@ -3,15 +3,11 @@
 use std::ops::RangeInclusive;
 
 use domain::Problem;
-use domain::ids::Id;
 use serde_json::{Map, Value};
 
-/// The fields of an object, with the object's own place in the body.
-#[derive(Clone, Debug)]
-pub(crate) struct Fields<'a> {
-    map: &'a Map<String, Value>,
-    place: String,
-}
+/// The fields of a body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fields<'a>(&'a Map<String, Value>);
 
 /// What a caller gave for a field that can be cleared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,33 +40,22 @@ impl<T> Given<T> {
 
 impl<'a> Fields<'a> {
     pub(crate) fn of_body(map: &'a Map<String, Value>) -> Self {
-        Self { map, place: String::new() }
-    }
-
-    /// Reads the fields of an object that lies at `place` of the body.
-    pub(crate) fn at(map: &'a Map<String, Value>, place: impl Into<String>) -> Self {
-        Self { map, place: place.into() }
-    }
-
-    /// Returns the path of a field, as `param` has it.
-    pub(crate) fn path(&self, name: &str) -> String {
-        if self.place.is_empty() { name.to_owned() } else { format!("{}.{name}", self.place) }
+        Self(map)
     }
 
     /// Refuses a field.
     pub(crate) fn refuse(&self, name: &str, expected: &str) -> Problem {
-        let path = self.path(name);
-        Problem::invalid_input(&path, format!("`{path}` must be {expected}."))
+        Problem::invalid_input(name, format!("`{name}` must be {expected}."))
     }
 
     /// Tells whether a field is there, null or not.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.map.contains_key(name)
+        self.0.contains_key(name)
     }
 
     /// Returns a field as it is; null and absent are the same.
     pub(crate) fn value(&self, name: &str) -> Option<&'a Value> {
-        self.map.get(name).filter(|value| !value.is_null())
+        self.0.get(name).filter(|value| !value.is_null())
     }
 
     fn read<T>(
@@ -127,19 +112,8 @@ impl<'a> Fields<'a> {
         self.read(name, &expected, |value| value.as_u64().filter(|number| range.contains(number)))
     }
 
-    /// Reads any JSON number.
-    pub(crate) fn number(&self, name: &str) -> Result<Option<f64>, Problem> {
-        self.read(name, "a number", Value::as_f64)
-    }
-
     pub(crate) fn object(&self, name: &str) -> Result<Option<&'a Map<String, Value>>, Problem> {
         self.read(name, "an object", Value::as_object)
-    }
-
-    /// Reads an object and keeps its place for the refusals of its own fields.
-    pub(crate) fn fields(&self, name: &str) -> Result<Option<Fields<'a>>, Problem> {
-        let object = self.object(name)?;
-        Ok(object.map(|map| Fields::at(map, self.path(name))))
     }
 
     pub(crate) fn list(&self, name: &str) -> Result<Option<&'a [Value]>, Problem> {
@@ -156,28 +130,11 @@ impl<'a> Fields<'a> {
         }
         Ok(Some(texts))
     }
-
-    /// Reads an id.
-    pub(crate) fn id<I: Id>(&self, name: &str) -> Result<Option<I>, Problem> {
-        let expected = format!("an id that begins with `{}_`", I::PREFIX);
-        self.read(name, &expected, |value| value.as_str()?.parse().ok())
-    }
-
-    /// Reads one of a closed list of words, `parse` knows them and `words` lists them for the refusal.
-    pub(crate) fn choice<T>(
-        &self,
-        name: &str,
-        words: &str,
-        parse: impl FnOnce(&str) -> Option<T>,
-    ) -> Result<Option<T>, Problem> {
-        self.read(name, &format!("one of {words}"), |value| parse(value.as_str()?))
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use domain::Code;
-    use domain::ids::SmithId;
     use serde_json::json;
 
     use super::*;
@@ -197,13 +154,7 @@ mod tests {
         assert_eq!(check(json!({"a": "yes"}), |fields| fields.flag("a").err()), at("a"));
         assert_eq!(check(json!({"a": 1.5}), |fields| fields.whole("a", 0..=9).err()), at("a"));
         assert_eq!(check(json!({"a": 10}), |fields| fields.whole("a", 0..=9).err()), at("a"));
-        assert_eq!(check(json!({"a": "-1"}), |fields| fields.number("a").err()), at("a"));
         assert_eq!(check(json!({"a": ["b", 1]}), |fields| fields.texts("a").err()), at("a[1]"));
-        assert_eq!(check(json!({"a": "nobody"}), |fields| fields.id::<SmithId>("a").err()), at("a"));
-        assert_eq!(
-            check(json!({"a": {"b": 1}}), |fields| fields.fields("a").unwrap().unwrap().text("b").err()),
-            at("a.b")
-        );
     }
 
     #[test]

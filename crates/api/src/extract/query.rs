@@ -36,11 +36,6 @@ impl Query {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Returns the values of a key that may come more than once.
-    pub(crate) fn texts<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-
     /// Reads a value of any type that has a text form; `expected` says what it is, for the refusal.
     pub(crate) fn value<T: FromStr>(&self, name: &str, expected: &str) -> Result<Option<T>, Problem> {
         let parse = |text: &str| text.parse().map_err(|_| malformed(name, expected));
