@@ -2,6 +2,7 @@
 
 DATA ?= ./data
 LISTEN ?= 127.0.0.1:8080
+BENCH ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help run build test lint fmt bench docs-check
@@ -29,8 +30,8 @@ lint: ## Checks the format and the lints of all code.
 fmt: ## Formats all code.
 	@cargo fmt --all
 
-bench: ## Measures the release build and prints the table of results.
-	@cargo run --release -p bench
+bench: build ## Measures the release build, prints a table and writes bench/RESULTS.md. BENCH='--full' as the targets are stated.
+	@cargo run --release -p bench -- $(BENCH)
 
 docs-check: ## Checks that the documents are true: links, names, the quickstart, the documentation of the code.
 	@cargo build -p ingram

@@ -1,0 +1,235 @@
+//! Ways to put load on a server.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use tokio::task::JoinSet;
+
+use crate::client::{Client, Exchange, Timing};
+use crate::latencies::Latencies;
+
+/// Sent before anything counts, so that connections are open and caches are filled.
+const WARM_UP: Duration = Duration::from_secs(1);
+
+/// Requests to take turns with, so that not all of them meet in one place.
+pub(crate) type Exchanges = Arc<[Exchange]>;
+
+/// What came of a load.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// From when a request was due to its first token.
+    pub(crate) first: Latencies,
+    /// From when a request was due to the end of its answer.
+    pub(crate) whole: Latencies,
+    /// Requests answered a second.
+    pub(crate) rate: f64,
+    pub(crate) failed: usize,
+}
+
+/// A schedule of requests that do not wait for each other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Schedule {
+    pub(crate) per_second: f64,
+    pub(crate) lasting: Duration,
+}
+
+impl Schedule {
+    fn count(self) -> usize {
+        (self.per_second * self.lasting.as_secs_f64()).round() as usize
+    }
+
+    /// Returns when a request is due, from the start of the schedule.
+    fn due(self, number: usize) -> Duration {
+        Duration::from_secs_f64(number as f64 / self.per_second)
+    }
+}
+
+/// Sends requests when they are due, whatever became of the ones before.
+///
+/// The clock of a request starts when it is due, so that a server that stops for a while is charged for all the requests
+/// that it kept waiting, and not only for the one that noticed.
+pub(crate) async fn open(
+    client: &Client,
+    exchanges: &Exchanges,
+    schedule: Schedule,
+) -> anyhow::Result<Outcome> {
+    let warm_up = Schedule { lasting: WARM_UP.min(schedule.lasting), ..schedule };
+    pace(client.clone(), Arc::clone(exchanges), warm_up).await?;
+    pace(client.clone(), Arc::clone(exchanges), schedule).await
+}
+
+async fn pace(client: Client, exchanges: Exchanges, schedule: Schedule) -> anyhow::Result<Outcome> {
+    let runtime = tokio::runtime::Handle::current();
+    // A thread of its own: timers of the runtime are a millisecond coarse.
+    let (start, mut requests) = tokio::task::spawn_blocking(move || {
+        let start = Instant::now();
+        let mut requests = JoinSet::new();
+        for (number, exchange) in exchanges.iter().cycle().take(schedule.count()).enumerate() {
+            let due = start + schedule.due(number);
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            let (client, exchange) = (client.clone(), exchange.clone());
+            requests.spawn_on(async move { (due, exchange.perform(&client).await) }, &runtime);
+        }
+        (start, requests)
+    })
+    .await?;
+    let mut tally = Tally::default();
+    while let Some(request) = requests.join_next().await {
+        let (due, timing) = request?;
+        tally.count(due, timing);
+    }
+    tally.outcome(start)
+}
+
+/// Sends as many requests as the server answers, each connection one after the other.
+pub(crate) async fn closed(
+    client: &Client,
+    exchanges: &Exchanges,
+    connections: usize,
+    lasting: Duration,
+) -> anyhow::Result<Outcome> {
+    saturate(client, exchanges, connections, WARM_UP.min(lasting)).await?;
+    saturate(client, exchanges, connections, lasting).await
+}
+
+async fn saturate(
+    client: &Client,
+    exchanges: &Exchanges,
+    connections: usize,
+    lasting: Duration,
+) -> anyhow::Result<Outcome> {
+    let start = Instant::now();
+    let turn = Arc::new(AtomicUsize::new(0));
+    let mut workers = JoinSet::new();
+    for _ in 0..connections {
+        let (client, exchanges, turn) = (client.clone(), Arc::clone(exchanges), Arc::clone(&turn));
+        workers.spawn(async move {
+            let mut done = Vec::new();
+            while start.elapsed() < lasting {
+                let number = turn.fetch_add(1, Ordering::Relaxed) % exchanges.len().max(1);
+                let Some(exchange) = exchanges.get(number) else { break };
+                let due = Instant::now();
+                done.push((due, exchange.perform(&client).await));
+            }
+            done
+        });
+    }
+    let mut tally = Tally::default();
+    while let Some(worker) = workers.join_next().await {
+        for (due, timing) in worker? {
+            tally.count(due, timing);
+        }
+    }
+    tally.outcome(start)
+}
+
+/// What has been answered so far.
+#[derive(Default)]
+struct Tally {
+    first: Vec<Duration>,
+    whole: Vec<Duration>,
+    last_end: Option<Instant>,
+    failed: usize,
+    failure: Option<anyhow::Error>,
+}
+
+impl Tally {
+    fn count(&mut self, due: Instant, timing: anyhow::Result<Timing>) {
+        match timing {
+            Ok(timing) => {
+                self.first.push(timing.first.saturating_duration_since(due));
+                self.whole.push(timing.end.saturating_duration_since(due));
+                self.last_end = self.last_end.max(Some(timing.end));
+            }
+            Err(error) => {
+                self.failed += 1;
+                self.failure.get_or_insert(error);
+            }
+        }
+    }
+
+    /// Sums up. It is an error if nothing at all was answered.
+    fn outcome(self, start: Instant) -> anyhow::Result<Outcome> {
+        let Some(end) = self.last_end else {
+            ensure!(self.failure.is_none(), "no request was answered; the first: {:#}", {
+                self.failure.unwrap_or_else(|| anyhow::anyhow!("none was sent"))
+            });
+            anyhow::bail!("no request was sent");
+        };
+        let answered = self.whole.len() as f64;
+        Ok(Outcome {
+            first: self.first.into_iter().collect(),
+            whole: self.whole.into_iter().collect(),
+            rate: answered / end.saturating_duration_since(start).as_secs_f64().max(1e-9),
+            failed: self.failed,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exchanges(model: &str) -> Exchanges {
+        let body = serde_json::json!({ "model": model, "stream": true, "messages": [] });
+        Arc::new([Exchange {
+            path: "/v1/chat/completions".to_owned(),
+            body: body.to_string().into(),
+            first: r#""content":"A""#,
+            done: "[DONE]",
+        }])
+    }
+
+    async fn mock() -> Client {
+        let mock = crate::mock::Mock::start().await.unwrap();
+        Client::new(mock.address()).unwrap()
+    }
+
+    #[test]
+    fn requests_are_due_by_the_schedule_alone() {
+        let schedule = Schedule { per_second: 200.0, lasting: Duration::from_millis(500) };
+        assert_eq!(schedule.count(), 100);
+        assert_eq!(schedule.due(0), Duration::ZERO);
+        assert_eq!(schedule.due(100), Duration::from_millis(500));
+    }
+
+    #[test]
+    fn a_server_that_was_late_is_charged_from_when_the_request_was_due() {
+        let start = Instant::now();
+        let end = start + Duration::from_millis(30);
+        let mut tally = Tally::default();
+        for number in 0..3 {
+            let due = start + Duration::from_millis(10 * number);
+            tally.count(due, Ok(Timing { first: end, end }));
+        }
+        let outcome = tally.outcome(start).unwrap();
+        assert_eq!(outcome.whole.quantile(1.0), Duration::from_millis(30));
+        assert_eq!(outcome.whole.p50(), Duration::from_millis(20));
+        assert!((outcome.rate - 100.0).abs() < 0.001);
+    }
+
+    #[tokio::test]
+    async fn an_open_load_sends_what_is_due() {
+        let client = mock().await;
+        let schedule = Schedule { per_second: 1_000.0, lasting: Duration::from_millis(50) };
+        let outcome = open(&client, &exchanges("mock-1"), schedule).await.unwrap();
+        assert_eq!((outcome.whole.count(), outcome.failed), (50, 0));
+    }
+
+    #[tokio::test]
+    async fn a_closed_load_counts_what_is_answered() {
+        let client = mock().await;
+        let outcome = closed(&client, &exchanges("mock-1"), 2, Duration::from_millis(50)).await.unwrap();
+        assert!(outcome.whole.count() >= 2 && outcome.failed == 0);
+        assert!(outcome.rate > 0.0);
+    }
+
+    #[tokio::test]
+    async fn a_load_of_failures_alone_is_an_error() {
+        let client = mock().await;
+        let error = closed(&client, &exchanges("gpt-5"), 1, Duration::from_millis(5)).await.unwrap_err();
+        assert!(error.to_string().contains("404"), "{error:#}");
+    }
+}
