@@ -20,6 +20,19 @@ impl Engine {
         run: RunId,
         reason: Option<&str>,
     ) -> Result<(), Problem> {
+        let (engine, project, reason) = (self.clone(), project.clone(), reason.map(str::to_owned));
+        // In a task of its own: a caller that goes away must not leave a cancelled run with its driver.
+        let cancelled =
+            self.inner.tasks.spawn(async move { engine.cancel_here(&project, run, reason.as_deref()).await });
+        cancelled.await.map_err(|_| Problem::internal())?
+    }
+
+    pub(crate) async fn cancel_here(
+        &self,
+        project: &ProjectStore,
+        run: RunId,
+        reason: Option<&str>,
+    ) -> Result<(), Problem> {
         for _ in 0..RACES {
             let Some(saved) = project.saved_run(run).await? else { return Err(Problem::not_found("run")) };
             match saved.record.status {

@@ -128,6 +128,11 @@ impl Inner {
         drivers.get(&run).inspect(|stop| stop.cancel()).is_some()
     }
 
+    /// Tells whether this node has a driver of a run.
+    pub(crate) fn is_driven(&self, run: RunId) -> bool {
+        self.drivers.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&run)
+    }
+
     fn supersede_all(&self) {
         let drivers = self.drivers.lock().unwrap_or_else(PoisonError::into_inner);
         for stop in drivers.values() {

@@ -1,6 +1,6 @@
 //! Keeping runs going: this node's beat, the watch over the others, orphans, stalled lanes, shutdown.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -16,39 +16,48 @@ use crate::{Driver, Engine, Inner, Origin};
 const HANDFUL: usize = 64;
 /// How long the database gets before a run is given back to it again.
 const GIVE_BACK_AGAIN: Duration = Duration::from_secs(1);
+/// How often expired idempotency keys are forgotten.
+const TIDY_AGAIN: Duration = Duration::from_secs(600);
 /// How many beats fall into one lease.
 const BEATS: u32 = 4;
 
 impl Engine {
     /// Keeps runs going until `shutdown`, then lets those under way finish for a bounded time and gives the rest back.
     pub async fn run(&self, shutdown: CancellationToken) {
-        let inner = &self.inner;
-        // Where nobody else can write, every other node is a process that is gone.
-        let mut watch = Watch::new(inner.store.server().shares_database());
-        let mut announcements = inner.store.db().announcements();
-        let mut beat = tokio::time::interval(inner.options.lease() / BEATS);
+        tokio::join!(self.beat(&shutdown), self.listen(&shutdown));
+        self.drain().await;
+    }
+
+    /// Shows that this node lives, and looks after what others have left.
+    async fn beat(&self, shutdown: &CancellationToken) {
+        let mut watch = Watch::new(self.inner.store.server().shares_database());
+        let mut beat = tokio::time::interval(self.inner.options.lease() / BEATS);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = shutdown.cancelled() => break,
-                _ = beat.tick() => {
-                    if let Err(error) = inner.round(&mut watch).await {
-                        tracing::warn!(error = %error, "The round over runs and replicas failed; the next one tries again.");
-                    }
-                }
-                heard = async {
-                    match announcements.as_mut() {
-                        Some(announcements) => announcements.recv().await,
-                        None => std::future::pending().await,
-                    }
-                } => match heard {
-                    Ok(text) => inner.heard(&text),
-                    Err(RecvError::Lagged(_)) => inner.hub.wake_all(),
-                    Err(RecvError::Closed) => announcements = None,
-                },
+                () = shutdown.cancelled() => return,
+                _ = beat.tick() => {}
+            }
+            if let Err(error) = self.round(&mut watch).await {
+                tracing::warn!(error = %error, "The round over runs and replicas failed; the next one tries again.");
             }
         }
-        self.drain().await;
+    }
+
+    /// Hears what other processes announce.
+    async fn listen(&self, shutdown: &CancellationToken) {
+        let Some(mut announcements) = self.inner.store.db().announcements() else { return };
+        loop {
+            let heard = tokio::select! {
+                () = shutdown.cancelled() => return,
+                heard = announcements.recv() => heard,
+            };
+            match heard {
+                Ok(text) => self.inner.heard(&text),
+                Err(RecvError::Lagged(_)) => self.inner.hub.wake_all(),
+                Err(RecvError::Closed) => return,
+            }
+        }
     }
 
     /// Lets runs finish for a while, then has the rest handed over.
@@ -71,13 +80,18 @@ impl Engine {
 
 /// What this node has seen of the others' beats, by its own stopwatch.
 struct Watch {
+    /// Whether other processes can write to the database. Where not, every other node is a process that is gone.
     shared: bool,
     seen: HashMap<NodeId, (u64, Instant)>,
+    /// Runs of this node that had no driver in the round before.
+    idle: HashSet<RunId>,
+    /// When expired idempotency keys were forgotten last.
+    tidied: Option<Instant>,
 }
 
 impl Watch {
     fn new(shared: bool) -> Self {
-        Self { shared, seen: HashMap::new() }
+        Self { shared, seen: HashMap::new(), idle: HashSet::new(), tidied: None }
     }
 
     /// Notes the others' beats and returns those that stood still for the whole lease.
@@ -99,33 +113,61 @@ impl Watch {
     }
 }
 
-impl Inner {
-    async fn round(self: &Arc<Self>, watch: &mut Watch) -> Result<(), store::Error> {
-        let server = self.store.server();
-        if !server.beat(self.node()).await? {
+impl Engine {
+    async fn round(&self, watch: &mut Watch) -> Result<(), store::Error> {
+        let inner = &self.inner;
+        let server = inner.store.server();
+        if !server.beat(inner.node()).await? {
             // The others gave this node up, so its runs are theirs by now. It starts over under a new name.
             tracing::warn!(
                 "The other replicas had given this node up: it was silent for too long. Its runs go on elsewhere."
             );
-            self.supersede_all();
-            let node: NodeId = self.store.ids().random();
+            inner.supersede_all();
+            let node: NodeId = inner.store.ids().random();
             server.join(node).await?;
-            *self.node.write().unwrap_or_else(std::sync::PoisonError::into_inner) = node;
+            *inner.node.write().unwrap_or_else(std::sync::PoisonError::into_inner) = node;
         }
-        let others = server.other_nodes(self.node()).await?;
-        self.peers.store(watch.shared && !others.is_empty(), Ordering::Relaxed);
-        for (node, beat) in watch.note(&others, Instant::now(), self.options.lease()) {
+        let others = server.other_nodes(inner.node()).await?;
+        inner.peers.store(watch.shared && !others.is_empty(), Ordering::Relaxed);
+        for (node, beat) in watch.note(&others, Instant::now(), inner.options.lease()) {
             if server.bury(node, beat).await? {
                 tracing::info!("A node that had died left the deployment; its runs are taken up.");
             }
         }
-        self.take_up_orphans().await?;
+        self.release_idle(watch).await?;
+        inner.take_up_orphans().await?;
         for (smith, thread_id) in server.stalled_threads(HANDFUL).await? {
-            self.move_lane_on(smith, &thread_id).await;
+            inner.move_lane_on(smith, &thread_id).await;
+        }
+        for run in server.runs_of_archived_smiths(HANDFUL).await? {
+            let project = inner.store.project(run.project);
+            if let Err(problem) = self.cancel_here(&project, run.run, Some("smith_archived")).await {
+                tracing::warn!(run.id = %run.run, error = %problem, "A run of an archived smith could not be cancelled.");
+            }
+        }
+        if watch.tidied.is_none_or(|tidied| tidied.elapsed() >= TIDY_AGAIN) {
+            watch.tidied = Some(Instant::now());
+            server.forget_expired().await?;
         }
         Ok(())
     }
 
+    /// Gives back runs that are this node's and that nothing here drives, whatever has led to that.
+    async fn release_idle(&self, watch: &mut Watch) -> Result<(), store::Error> {
+        let server = self.inner.store.server();
+        let owned = server.runs_of_node(self.inner.node()).await?;
+        // One that was just claimed may be on its way to its driver; it gets until the next round.
+        let idle: HashSet<RunId> = owned.into_iter().filter(|run| !self.inner.is_driven(*run)).collect();
+        for run in idle.intersection(&watch.idle) {
+            tracing::warn!(run.id = %run, "A run of this node had no driver; it is taken up again.");
+            server.release_claim(*run, self.inner.node()).await?;
+        }
+        watch.idle = idle;
+        Ok(())
+    }
+}
+
+impl Inner {
     async fn take_up_orphans(self: &Arc<Self>) -> Result<(), store::Error> {
         loop {
             let free = self.places.available_permits().min(HANDFUL);

@@ -56,6 +56,17 @@ impl Engine {
         project: &ProjectStore,
         start: StartRun,
     ) -> Result<Option<StartedRun>, Problem> {
+        let (engine, project) = (self.clone(), project.clone());
+        // In a task of its own: a caller that goes away must not leave a stored run that nobody drives.
+        let started = self.inner.tasks.spawn(async move { engine.start_here(&project, start).await });
+        started.await.map_err(|_| Problem::internal())?
+    }
+
+    async fn start_here(
+        &self,
+        project: &ProjectStore,
+        start: StartRun,
+    ) -> Result<Option<StartedRun>, Problem> {
         let inner = &self.inner;
         if inner.closing.is_cancelled() {
             return Err(Problem::new(Code::ServiceOverloaded, "The server is shutting down. Retry shortly."));
@@ -197,6 +208,7 @@ fn refusal(error: StartError) -> Problem {
             "Too many runs wait on this thread already. Retry when some of them have ended.",
         )
         .at("thread_id"),
+        StartError::SmithGone => Problem::not_found("smith"),
         StartError::KeyTaken => Problem::internal(),
         StartError::Store(error) => error.into(),
     }

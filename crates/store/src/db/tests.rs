@@ -205,7 +205,7 @@ async fn encryption_that_is_asked_for_and_not_there_is_no_connection() {
 async fn a_full_writer_queue_says_so_in_time() {
     let directory = tempfile::tempdir().unwrap();
     let mut options = options(Location::Sqlite(directory.path().join("ingram.db")));
-    options.wait = Duration::from_millis(200);
+    options.wait = Duration::from_secs(1);
     options.queue = 1;
     let db = Db::open(&options).await.unwrap();
     // Another process holds the write lock, so that the queue does not move.
@@ -214,7 +214,7 @@ async fn a_full_writer_queue_says_so_in_time() {
     let writes = (0..8).map(|_| {
         let mut batch = Batch::new();
         batch.exec("delete from server_values", params![]);
-        tokio::time::timeout(Duration::from_secs(2), db.commit(batch))
+        tokio::time::timeout(Duration::from_secs(4), db.commit(batch))
     });
     let done = futures::future::join_all(writes).await;
     assert!(done.iter().any(|done| matches!(done, Ok(Err(DbError::Unavailable(_))))));

@@ -155,4 +155,27 @@ impl ServerStore {
             .await?;
         Ok(rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect::<Result<_, crate::DbError>>()?)
     }
+
+    /// Lists the running runs of a node.
+    pub async fn runs_of_node(&self, node: NodeId) -> Result<Vec<RunId>, Error> {
+        let rows = self
+            .store
+            .db()
+            .read("select id from runs where owner = $1 and status = 'running'", params![node])
+            .await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect::<Result<_, _>>()?)
+    }
+
+    /// Finds runs that should have been cancelled with their smith: the process that archived it died in between.
+    pub async fn runs_of_archived_smiths(&self, limit: usize) -> Result<Vec<Claimed>, Error> {
+        let of = |status: &str| {
+            format!(
+                "select runs.id, runs.project_id from runs join smiths on smiths.id = runs.smith_id \
+                 where runs.status = '{status}' and smiths.archived_at is not null"
+            )
+        };
+        let sql = format!("{} union all {} limit $1", of("running"), of("queued"));
+        let rows = self.store.db().read(&sql, params![limit]).await?;
+        rows.iter().map(|row| Ok(Claimed { run: row.get(0)?, project: row.get(1)? })).collect()
+    }
 }

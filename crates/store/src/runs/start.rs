@@ -45,6 +45,9 @@ pub enum StartError {
     /// The thread's current run waits for somebody.
     #[error("the thread is locked by a paused run")]
     Locked(RunId),
+    /// The smith was archived meanwhile.
+    #[error("the smith is gone")]
+    SmithGone,
     #[error("too many runs wait on the thread")]
     Full,
     /// The idempotency key was used by a request that was faster.
@@ -78,6 +81,7 @@ impl ProjectStore {
                 Err(error) if error.is_guard(LANE) => {
                     return Err(match self.paused_on_thread(run.smith, &run.thread_id).await? {
                         Some(paused) => StartError::Locked(paused),
+                        None if !self.has_smith(run.smith).await? => StartError::SmithGone,
                         None => StartError::Full,
                     });
                 }
@@ -106,6 +110,7 @@ impl ProjectStore {
                  $10, $11, $11 \
                  where not exists (select 1 from runs where smith_id = $3 and thread_id = $6 \
                  and status in ('paused_for_approval', 'paused_for_tool')) \
+                 and exists (select 1 from smiths where id = $3 and archived_at is null) \
                  and (select count(*) from runs where smith_id = $3 and thread_id = $6 and status = 'queued') < $12",
                 params![
                     run.id,

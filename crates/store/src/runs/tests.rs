@@ -119,6 +119,22 @@ async fn a_run_takes_the_free_lane_and_the_next_ones_queue_up_to_the_limit() {
 }
 
 #[tokio::test]
+async fn an_archived_smith_starts_nothing_and_what_it_left_is_found() {
+    both(async |location| {
+        let world = world(open(location).await).await;
+        let (run, _) = world.start("t").await;
+        assert!(world.store.server().runs_of_archived_smiths(10).await.unwrap().is_empty());
+        world.project.archive_smith(world.smith.id).await.unwrap();
+        let refused = world.project.start_run(&world.smith.seal, &world.run("u")).await;
+        assert!(matches!(refused, Err(StartError::SmithGone)));
+        let left = world.store.server().runs_of_archived_smiths(10).await.unwrap();
+        assert_eq!(left.iter().map(|left| left.run).collect::<Vec<_>>(), [run]);
+        assert_eq!(world.store.server().runs_of_node(NODE).await.unwrap(), [run]);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn runs_that_start_at_the_same_moment_share_a_lane_in_order() {
     both(async |location| {
         let world = world(open(location).await).await;
