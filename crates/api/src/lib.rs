@@ -1,7 +1,7 @@
 //! HTTP: routes, authentication, errors, the OpenAPI document.
 //!
 //! A handler parses, checks what the caller may do, calls the store or the engine, and renders. It decides nothing. One file
-//! holds one operation: its OpenAPI attributes, its handler and its tests. [`router`] puts them together.
+//! holds one operation: its OpenAPI attributes, its handler and its tests. [`router()`] puts them together.
 
 mod app;
 mod cursor;
