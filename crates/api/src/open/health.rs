@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 /// Where the program was built from, if the build said so.
-const COMMIT: Option<&str> = option_env!("INGRAM_COMMIT");
+const COMMIT: Option<&str> = option_env!("GIT_COMMIT");
 
 /// That the process serves.
 #[derive(Serialize, ToSchema)]

@@ -70,3 +70,22 @@ async fn paths_that_are_not_encoded_are_just_not_found() {
     shutdown.cancel();
     running.await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn a_body_larger_than_the_buffer_arrives_whole_and_one_over_the_bound_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(folder.path());
+    config.settings.http.max_body_bytes = 2_000_000;
+    let server = Server::build(&config).await.unwrap();
+    let first = server.store().server().bootstrap().await.unwrap();
+    let project = server.store().project(first.project);
+    let token = project.mint_admin_token(&Default::default(), None).await.unwrap().unwrap().text;
+    let client = testkit::http::Client::new(&format!("http://{}", server.address())).with_bearer(&token);
+    let shutdown = CancellationToken::new();
+    let running = TaskTracker::new().spawn(server.run(shutdown.clone()));
+    let body = |bytes: usize| serde_json::json!({"scope": "admin", "ignored": "a".repeat(bytes)});
+    assert_eq!(client.post("/v1/tenant/tokens", &body(1_900_000)).await.status, 201);
+    assert_eq!(client.post("/v1/tenant/tokens", &body(2_000_000)).await.status, 413);
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
+}
