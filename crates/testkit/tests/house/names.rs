@@ -1,4 +1,4 @@
-//! Names that documents share with the code: tests that prove promises, metrics, environment variables.
+//! Names that documents share with the code: tests that prove promises, and metrics.
 
 use std::collections::BTreeSet;
 
