@@ -45,7 +45,6 @@ impl ServerStore {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::testing::{both, open};
 
     #[tokio::test]
