@@ -14,8 +14,8 @@ mod tls;
 pub use address::AddressClass;
 pub use client::{BuildError, Client, Egress, Timeouts};
 pub use guard::Guard;
-pub use tls::tls_config;
 pub use policy::{Policy, Refusal, Setting, UnknownSetting};
+pub use tls::tls_config;
 // Who sends a request through a `Client` needs these, and no other crate needs reqwest for anything else.
 pub use reqwest;
 pub use url::Url;

@@ -23,6 +23,8 @@ pub enum Setting {
     /// Decide by who can reach the server.
     #[default]
     Auto,
+    /// Allow public addresses only, for a server that others reach through a proxy on the same machine.
+    Public,
     /// Allow every address.
     Any,
 }
@@ -30,7 +32,8 @@ pub enum Setting {
 /// The text is no setting of `egress`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`egress` must be \"auto\" (decide by the address that the server listens on) or \"any\" (tenants may name every address)."
+    "`egress` must be \"auto\" (decide by the address that the server listens on), \"public\" (tenants may name public \
+     addresses) or \"any\" (tenants may name every address)."
 )]
 pub struct UnknownSetting;
 
@@ -40,6 +43,7 @@ impl FromStr for Setting {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "auto" => Ok(Self::Auto),
+            "public" => Ok(Self::Public),
             "any" => Ok(Self::Any),
             _ => Err(UnknownSetting),
         }
@@ -51,6 +55,7 @@ impl Policy {
     pub fn for_tenants(setting: Setting, listen: SocketAddr) -> Self {
         match setting {
             Setting::Any => Self::Any,
+            Setting::Public => Self::Public,
             Setting::Auto if AddressClass::of(listen.ip()) == AddressClass::Loopback => Self::LocalToo,
             Setting::Auto => Self::Public,
         }
@@ -118,6 +123,7 @@ mod tests {
         check(Setting::Auto, "[::]:8080", Policy::Public);
         check(Setting::Auto, "192.168.1.2:8080", Policy::Public);
         check(Setting::Any, "0.0.0.0:8080", Policy::Any);
+        check(Setting::Public, "127.0.0.1:8080", Policy::Public);
     }
 
     #[test]
@@ -148,8 +154,9 @@ mod tests {
     }
 
     #[test]
-    fn only_the_two_settings_are_read() {
+    fn only_known_settings_are_read() {
         assert_eq!("auto".parse(), Ok(Setting::Auto));
+        assert_eq!("public".parse(), Ok(Setting::Public));
         assert_eq!("any".parse(), Ok(Setting::Any));
         assert_eq!("ANY".parse::<Setting>(), Err(UnknownSetting));
     }

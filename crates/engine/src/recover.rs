@@ -16,8 +16,6 @@ use crate::{Driver, Engine, Inner, Origin};
 const HANDFUL: usize = 64;
 /// How long the database gets before a run is given back to it again.
 const GIVE_BACK_AGAIN: Duration = Duration::from_secs(1);
-/// How often expired idempotency keys are forgotten.
-const TIDY_AGAIN: Duration = Duration::from_secs(600);
 /// How many beats fall into one lease.
 const BEATS: u32 = 4;
 
@@ -85,13 +83,11 @@ struct Watch {
     seen: HashMap<NodeId, (u64, Instant)>,
     /// Runs of this node that had no driver in the round before.
     idle: HashSet<RunId>,
-    /// When expired idempotency keys were forgotten last.
-    tidied: Option<Instant>,
 }
 
 impl Watch {
     fn new(shared: bool) -> Self {
-        Self { shared, seen: HashMap::new(), idle: HashSet::new(), tidied: None }
+        Self { shared, seen: HashMap::new(), idle: HashSet::new() }
     }
 
     /// Notes the others' beats and returns those that stood still for the whole lease.
@@ -144,10 +140,6 @@ impl Engine {
             if let Err(problem) = self.cancel_here(&project, run.run, Some("smith_archived")).await {
                 tracing::warn!(run.id = %run.run, error = %problem, "A run of an archived smith could not be cancelled.");
             }
-        }
-        if watch.tidied.is_none_or(|tidied| tidied.elapsed() >= TIDY_AGAIN) {
-            watch.tidied = Some(Instant::now());
-            server.forget_expired().await?;
         }
         Ok(())
     }
