@@ -43,7 +43,8 @@ impl Timestamp {
 /// Renders ISO 8601 in UTC with milliseconds and `Z`, the form of every native time in the API.
 impl fmt::Display for Timestamp {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let moment = jiff::Timestamp::from_microsecond(self.as_millis().saturating_mul(1_000)).unwrap_or_default();
+        let moment =
+            jiff::Timestamp::from_microsecond(self.as_millis().saturating_mul(1_000)).unwrap_or_default();
         write!(formatter, "{moment:.3}")
     }
 }

@@ -133,11 +133,19 @@ fn parse_message(value: &Value, index: usize, limits: InputLimits) -> Result<Mes
                 .map(|(part, value)| parse_part(value, &at(&format!(".content[{part}]"))))
                 .collect::<Result<_, _>>()?;
             if role == Role::Assistant && parts.iter().any(|part| !matches!(part, Part::Text { .. })) {
-                return Err(Problem::invalid_input(at(".content"), "An assistant message may hold text only."));
+                return Err(Problem::invalid_input(
+                    at(".content"),
+                    "An assistant message may hold text only.",
+                ));
             }
             simplify(parts)
         }
-        _ => return Err(Problem::invalid_input(at(".content"), "`content` must be a text or an array of parts.")),
+        _ => {
+            return Err(Problem::invalid_input(
+                at(".content"),
+                "`content` must be a text or an array of parts.",
+            ));
+        }
     };
     Ok(Message { role, content })
 }
@@ -188,7 +196,9 @@ fn parse_file(part: &Map<String, Value>, at: &str) -> Result<Part, Problem> {
     let filename = match part.get("filename") {
         None | Some(Value::Null) => None,
         Some(Value::String(name)) => Some(name.clone()),
-        Some(_) => return Err(Problem::invalid_input(format!("{at}.filename"), "`filename` must be a text.")),
+        Some(_) => {
+            return Err(Problem::invalid_input(format!("{at}.filename"), "`filename` must be a text."));
+        }
     };
     if let Some(file_id) = file_id(part, at)? {
         return Ok(Part::File(Source { file_id: Some(file_id), filename, ..Source::default() }));
@@ -207,10 +217,9 @@ fn parse_file(part: &Map<String, Value>, at: &str) -> Result<Part, Problem> {
 fn file_id(part: &Map<String, Value>, at: &str) -> Result<Option<FileId>, Problem> {
     match part.get("file_id") {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::String(id)) => id
-            .parse()
-            .map(Some)
-            .map_err(|_| Problem::invalid_input(format!("{at}.file_id"), "`file_id` is not the id of a file.")),
+        Some(Value::String(id)) => id.parse().map(Some).map_err(|_| {
+            Problem::invalid_input(format!("{at}.file_id"), "`file_id` is not the id of a file.")
+        }),
         Some(_) => Err(Problem::invalid_input(format!("{at}.file_id"), "`file_id` must be a text.")),
     }
 }

@@ -80,7 +80,9 @@ impl Frame {
 
     /// Appends the frame as a server-sent event. LF only, one `data:` line, ended by a blank line.
     pub fn encode(&self, run: RunId, seq: u64, into: &mut Vec<u8>) {
-        into.extend_from_slice(format!("id: {seq}\nevent: {}\ndata: {}\n\n", self.event(), self.payload(run)).as_bytes());
+        into.extend_from_slice(
+            format!("id: {seq}\nevent: {}\ndata: {}\n\n", self.event(), self.payload(run)).as_bytes(),
+        );
     }
 }
 
@@ -103,8 +105,12 @@ mod tests {
     #[test]
     fn what_is_absent_is_left_out_and_usage_is_always_there() {
         let run = RunId::from_bytes([0; 16]);
-        let payload = Frame::Completed { stop_reason: "end_turn".into(), usage: None, warnings: vec![] }.payload(run);
-        assert_eq!(payload.to_string(), r#"{"v":1,"run_id":"run_1111111111111111111111","stop_reason":"end_turn","usage":null}"#);
+        let payload =
+            Frame::Completed { stop_reason: "end_turn".into(), usage: None, warnings: vec![] }.payload(run);
+        assert_eq!(
+            payload.to_string(),
+            r#"{"v":1,"run_id":"run_1111111111111111111111","stop_reason":"end_turn","usage":null}"#
+        );
         let payload = Frame::Cancelled { reason: None }.payload(run);
         assert_eq!(payload.as_object().unwrap().len(), 2);
     }

@@ -153,7 +153,14 @@ mod tests {
     #[test]
     fn a_text_that_is_no_id_is_refused() {
         let too_large = "z".repeat(22);
-        for text in ["", "run_", "run_abc", "smt_1111111111111111111111", too_large.as_str(), "run_0OIl111111111111111111"] {
+        for text in [
+            "",
+            "run_",
+            "run_abc",
+            "smt_1111111111111111111111",
+            too_large.as_str(),
+            "run_0OIl111111111111111111",
+        ] {
             assert_eq!(text.parse::<RunId>(), Err(InvalidId), "{text}");
         }
     }

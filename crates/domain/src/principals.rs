@@ -71,7 +71,9 @@ pub enum Principal {
 impl Principal {
     pub fn token(&self) -> TokenId {
         match self {
-            Self::Tenant { token, .. } | Self::Smith { token, .. } | Self::Organization { token, .. } => *token,
+            Self::Tenant { token, .. } | Self::Smith { token, .. } | Self::Organization { token, .. } => {
+                *token
+            }
         }
     }
 
@@ -136,7 +138,10 @@ impl Principal {
 
     /// The refusal for a smith token that names another smith, whether or not that one exists.
     pub fn mismatch() -> Problem {
-        Problem::new(Code::SmithMismatch, "This token belongs to another smith. A smith token acts on its own smith only.")
+        Problem::new(
+            Code::SmithMismatch,
+            "This token belongs to another smith. A smith token acts on its own smith only.",
+        )
     }
 
     pub fn actor(&self) -> Actor {

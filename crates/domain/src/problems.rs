@@ -124,7 +124,14 @@ impl Problem {
             _ if code == Code::IdempotencyInProgress => Some(1),
             _ => None,
         };
-        Self { code, status: code.status(), message: message.into(), param: None, retry_after, after_work: false }
+        Self {
+            code,
+            status: code.status(),
+            message: message.into(),
+            param: None,
+            retry_after,
+            after_work: false,
+        }
     }
 
     #[must_use]
@@ -158,7 +165,10 @@ impl Problem {
 
     /// Nothing of that kind and id is visible to the caller.
     pub fn not_found(noun: &str) -> Self {
-        Self::new(Code::NotFound, format!("No such {noun}. Check the id and that the token belongs to the same project."))
+        Self::new(
+            Code::NotFound,
+            format!("No such {noun}. Check the id and that the token belongs to the same project."),
+        )
     }
 
     /// A bug of ours. The message tells no internals; the cause belongs into the log.

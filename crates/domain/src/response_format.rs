@@ -26,7 +26,10 @@ pub fn parse_response_format(value: Option<&Value>, at: &str) -> Result<Option<R
             // The Responses dialect has the fields beside `type`, chat completions nest them.
             let nested = value.get("json_schema").unwrap_or(value);
             let Some(schema) = nested.get("schema").filter(|schema| schema.is_object()) else {
-                return Err(invalid(format!("{at}.json_schema.schema"), "`schema` must be a JSON Schema object."));
+                return Err(invalid(
+                    format!("{at}.json_schema.schema"),
+                    "`schema` must be a JSON Schema object.",
+                ));
             };
             let name = nested.get("name").and_then(Value::as_str).unwrap_or("response");
             let strict = nested.get("strict").and_then(Value::as_bool).unwrap_or(false);
@@ -50,7 +53,8 @@ mod tests {
 
     #[test]
     fn both_dialects_of_a_schema_are_read() {
-        let nested = json!({"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}});
+        let nested =
+            json!({"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}});
         let flat = json!({"type": "json_schema", "name": "n", "schema": {"type": "object"}});
         assert_eq!(
             parse_response_format(Some(&nested), "f").unwrap(),

@@ -108,7 +108,9 @@ fn check(key: &str, value: &Value) -> Result<(), Problem> {
     let refuse = |message: String| Err(Problem::invalid_input(key, message));
     match key {
         "model" | "instructions" => {
-            let Some(text) = value.as_str() else { return refuse(format!("`{key}` must be a text or null.")) };
+            let Some(text) = value.as_str() else {
+                return refuse(format!("`{key}` must be a text or null."));
+            };
             let limit = if key == "model" { MODEL } else { INSTRUCTIONS };
             if text.chars().count() > limit {
                 return refuse(format!("`{key}` may have at most {limit} characters."));
@@ -231,7 +233,8 @@ mod tests {
 
     #[test]
     fn an_override_wins_and_null_inherits_again() {
-        let base = Config { model: Some("gpt-5".into()), instructions: Some("base".into()), ..Config::default() };
+        let base =
+            Config { model: Some("gpt-5".into()), instructions: Some("base".into()), ..Config::default() };
         let mut overrides = Overrides::default();
         assert!(overrides.apply(&body(json!({"instructions": "own", "mcp_servers": []}))).unwrap());
         assert_eq!(overrides.keys(), ["instructions", "mcp_servers"]);

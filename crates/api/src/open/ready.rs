@@ -2,11 +2,16 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
+use http::header::{HeaderValue, RETRY_AFTER};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::app::App;
+
+/// When to look again whether the server is ready.
+const RETRY_SECONDS: u32 = 1;
 
 /// Whether the server can do its work.
 #[derive(Serialize, ToSchema)]
@@ -33,7 +38,7 @@ struct ReadyChecks {
         (status = 503, description = "The database cannot be reached, or the server is shutting down.", body = ReadyOut)
     )
 )]
-pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Json<ReadyOut>) {
+pub(crate) async fn ready(State(app): State<App>) -> Response {
     let db = match app.store.db().ping().await {
         Ok(()) => "ok",
         Err(error) => {
@@ -42,6 +47,10 @@ pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Json<ReadyOut>
         }
     };
     let ok = db == "ok" && !app.shared.admission.is_closed();
-    let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(ReadyOut { ok, service: "ingram", checks: ReadyChecks { db } }))
+    let checks = Json(ReadyOut { ok, service: "ingram", checks: ReadyChecks { db } });
+    if ok {
+        return checks.into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, HeaderValue::from(RETRY_SECONDS))], checks)
+        .into_response()
 }

@@ -44,22 +44,44 @@ pub enum Verdict {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Input {
     /// The run left the queue.
-    Started { smith_id: SmithId, thread_id: String, warnings: Vec<Warning> },
+    Started {
+        smith_id: SmithId,
+        thread_id: String,
+        warnings: Vec<Warning>,
+    },
     /// The model said a little more.
-    Delta { text: String },
+    Delta {
+        text: String,
+    },
     /// The provider took the call and named it, so that its answer can be fetched after a crash.
-    Accepted { reference: String },
+    Accepted {
+        reference: String,
+    },
     /// The model's answer is complete.
-    Replied { reply: Reply },
+    Replied {
+        reply: Reply,
+    },
     /// The model could not be made to answer.
-    CallFailed { code: Code, message: String, said: String },
+    CallFailed {
+        code: Code,
+        message: String,
+        said: String,
+    },
     /// The calls that the model asked for have their results.
-    Answered { results: Vec<ToolResult> },
+    Answered {
+        results: Vec<ToolResult>,
+    },
     /// The server died during the run; what was under way is done again.
     Resumed,
-    Cancelled { reason: Option<String>, said: String },
+    Cancelled {
+        reason: Option<String>,
+        said: String,
+    },
     /// The run cannot go on: it brought its server down too often, or its stored state makes no sense.
-    Abandoned { message: String, said: String },
+    Abandoned {
+        message: String,
+        said: String,
+    },
 }
 
 impl Input {
@@ -272,11 +294,13 @@ impl Run {
                 self.say(&said);
                 // Once tools have run, the failure is the run's, whatever the provider said.
                 let tools_have_run = self.transcript.iter().any(|item| matches!(item, Item::ToolResult(_)));
-                let code = if tools_have_run && code == Code::ModelRequestFailed { Code::RunFailed } else { code };
+                let code =
+                    if tools_have_run && code == Code::ModelRequestFailed { Code::RunFailed } else { code };
                 self.end(Ending::Failed { code, message })
             }
             (Phase::Calling(calls), Input::Answered { results }) => {
-                let complete = calls.iter().all(|call| results.iter().any(|result| result.call_id == call.id));
+                let complete =
+                    calls.iter().all(|call| results.iter().any(|result| result.call_id == call.id));
                 if !complete {
                     return Err(refusal);
                 }
@@ -287,7 +311,10 @@ impl Run {
                 self.attempt = self.attempt.saturating_add(1);
                 self.text.truncate(self.call_text_start);
                 self.reference = None;
-                vec![Frame::Resumed { attempt: self.attempt, discard_after: self.call_first_seq.saturating_sub(1) }]
+                vec![Frame::Resumed {
+                    attempt: self.attempt,
+                    discard_after: self.call_first_seq.saturating_sub(1),
+                }]
             }
             // Calls are repeated without a word to the client: no frame of theirs was cut.
             (Phase::Calling(_), Input::Resumed) => Vec::new(),

@@ -52,8 +52,12 @@ fn drive(inputs: Vec<Input>) -> (Run, Vec<Frame>) {
 
 #[test]
 fn a_plain_run_says_what_the_contract_says() {
-    let (run, frames) =
-        drive(vec![started(), delta("It is "), delta("noon."), Input::Replied { reply: reply("It is noon.") }]);
+    let (run, frames) = drive(vec![
+        started(),
+        delta("It is "),
+        delta("noon."),
+        Input::Replied { reply: reply("It is noon.") },
+    ]);
     assert_eq!(
         events(&frames),
         ["run.started", "message.delta", "message.delta", "message.completed", "run.completed"]
@@ -134,7 +138,8 @@ fn results_for_only_some_of_the_calls_do_not_move_the_run_on() {
 
 #[test]
 fn a_provider_failure_after_tools_have_run_is_the_runs_failure() {
-    let failed = || Input::CallFailed { code: Code::ModelRequestFailed, message: "down".into(), said: String::new() };
+    let failed =
+        || Input::CallFailed { code: Code::ModelRequestFailed, message: "down".into(), said: String::new() };
     let (before, _) = drive(vec![started(), failed()]);
     assert!(matches!(before.ending(), Some(Ending::Failed { code: Code::ModelRequestFailed, .. })));
     let mut calling = reply("");
@@ -159,9 +164,8 @@ fn an_answer_without_the_form_is_asked_for_once_more_and_then_fails() {
     assert_eq!(run.decide(), Action::CallModel);
     assert_eq!(run.repair(), Some("it is not JSON."));
     let mut mended = run.clone();
-    let frames = mended
-        .apply(Input::Replied { reply: Reply { verdict: Verdict::Conforms, ..reply("{}") } })
-        .unwrap();
+    let frames =
+        mended.apply(Input::Replied { reply: Reply { verdict: Verdict::Conforms, ..reply("{}") } }).unwrap();
     assert_eq!(
         frames[0],
         Frame::MessageCompleted { content: "{}".into(), content_type: Some("application/json".into()) }
@@ -172,7 +176,11 @@ fn an_answer_without_the_form_is_asked_for_once_more_and_then_fails() {
 
 #[test]
 fn a_cancelled_run_keeps_what_it_had_said() {
-    let (run, frames) = drive(vec![started(), delta("Half a"), Input::Cancelled { reason: Some("enough".into()), said: "Half a".into() }]);
+    let (run, frames) = drive(vec![
+        started(),
+        delta("Half a"),
+        Input::Cancelled { reason: Some("enough".into()), said: "Half a".into() },
+    ]);
     assert_eq!(frames.last(), Some(&Frame::Cancelled { reason: Some("enough".into()) }));
     assert_eq!(run.text(), "Half a");
     assert_eq!(run.transcript().len(), 1);

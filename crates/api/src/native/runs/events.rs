@@ -22,6 +22,22 @@ pub(super) struct RunStreamFrame {
     run_id: String,
 }
 
+/// A frame as a reader takes it apart: the `id:` line, the `event:` line, and the payload of the `data:` line.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the frames in the OpenAPI document; the domain renders them")]
+pub(super) struct RunEventOut {
+    #[schema(minimum = 0)]
+    seq: u64,
+    #[schema(rename = "type")]
+    kind: String,
+    /// The payload: `v`, `run_id` and the fields of the event.
+    #[schema(value_type = Object)]
+    data: RunStreamFrame,
+    /// Not on the wire: null unless the reader notes when it came.
+    #[schema(required)]
+    created_at: Option<String>,
+}
+
 /// Follows a run's frames while they are recorded, or continues behind the one that was seen last.
 #[utoipa::path(
     get,
@@ -35,7 +51,7 @@ pub(super) struct RunStreamFrame {
         ("after" = Option<u64>, Query, description = "The same, for clients that cannot set the header"),
         ("follow" = Option<bool>, Query, description = "False: end after what is stored"),
     ),
-    responses((status = 200, description = "The frames.", content_type = "text/event-stream", body = RunStreamFrame))
+    responses((status = 200, description = "The frames.", content_type = "text/event-stream", body = RunEventOut))
 )]
 pub(crate) async fn events(
     caller: Caller,

@@ -22,7 +22,11 @@ use crate::extract::{Caller, PathParams};
     params(("pid" = String, Path, description = "The smith"), ("rid" = String, Path, description = "The run")),
     responses((status = 200, description = "The run.", body = RunOut))
 )]
-pub(crate) async fn get(caller: Caller, path: PathParams, State(app): State<App>) -> Result<Json<RunOut>, ApiError> {
+pub(crate) async fn get(
+    caller: Caller,
+    path: PathParams,
+    State(app): State<App>,
+) -> Result<Json<RunOut>, ApiError> {
     let found = find(&app, &caller, &path, Permission::RunsRead).await?;
     Ok(Json(found.record.into()))
 }

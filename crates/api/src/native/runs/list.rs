@@ -38,8 +38,11 @@ pub(crate) async fn list(
     if !project.has_smith(smith).await? {
         return Err(Problem::not_found("smith").into());
     }
-    let filter =
-        RunFilter { smith: Some(smith), status: query.text("status").map(str::to_owned), ..RunFilter::default() };
+    let filter = RunFilter {
+        smith: Some(smith),
+        status: query.text("status").map(str::to_owned),
+        ..RunFilter::default()
+    };
     let runs = project.runs(&filter, page.before, page.fetch()).await?;
     Ok(Json(page.list(runs, |run| run.id, RunOut::from)))
 }

@@ -6,8 +6,8 @@ mod get;
 mod list;
 mod list_all;
 mod record;
-mod reply;
 mod replay;
+mod reply;
 mod stream;
 mod submit;
 

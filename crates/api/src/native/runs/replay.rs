@@ -65,7 +65,9 @@ pub(crate) async fn replay(
     let start = StartRun {
         smith: smith.id,
         agent: record.agent,
-        agent_version: record.agent_version.map_or_else(|| create::version(&smith), |version| Ok(Some(version)))?,
+        agent_version: record
+            .agent_version
+            .map_or_else(|| create::version(&smith), |version| Ok(Some(version)))?,
         config,
         seal: smith.seal,
         thread_id: None,

@@ -85,7 +85,8 @@ pub(super) async fn repeated(
             Json(RunOut::from(record)).into_response()
         }
         Wanted::Record => {
-            let message = format!("The request with this key is still at work, as the run {id}. Ask again shortly.");
+            let message =
+                format!("The request with this key is still at work, as the run {id}. Ask again shortly.");
             return Err(Problem::new(Code::IdempotencyInProgress, message).at("Idempotency-Key").into());
         }
     };

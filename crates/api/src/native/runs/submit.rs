@@ -45,6 +45,15 @@ pub(super) struct RunCancelAck {
     status: &'static str,
 }
 
+/// What a submission is answered with.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes the answers in the OpenAPI document")]
+enum Submitted {
+    Run(RunOut),
+    Cancelled(RunCancelAck),
+}
+
 /// What is submitted.
 enum Submission<'a> {
     ToolResult,
@@ -63,10 +72,11 @@ enum Submission<'a> {
     params(("pid" = String, Path, description = "The smith"), ("rid" = String, Path, description = "The run")),
     request_body(content = Submit, content_type = "application/json"),
     responses(
-        (status = 200, description = "The acknowledged cancellation, or the run at its next rest.", content(
-            (RunCancelAck = "application/json"),
-            (RunOut = "application/json"),
-        )),
+        (
+            status = 200,
+            description = "The acknowledged cancellation, or the run at its next rest.",
+            body = inline(Submitted)
+        ),
         (status = 409, description = "The run does not wait for this."),
     )
 )]
@@ -90,8 +100,10 @@ pub(crate) async fn submit(
     match read(&fields)? {
         Submission::Cancel { reason } => {
             app.engine.cancel(&project, record.id, reason).await?;
-            let answer =
-                Answer::json(StatusCode::OK, &RunCancelAck { id: record.id.to_string(), status: "cancelled" });
+            let answer = Answer::json(
+                StatusCode::OK,
+                &RunCancelAck { id: record.id.to_string(), status: "cancelled" },
+            );
             // A repetition that comes before this is kept cancels what is cancelled already, to the same answer.
             if let Err(error) = once.keep(&answer).await {
                 tracing::warn!(run.id = %record.id, error = %error, "A cancellation's key could not be kept.");
@@ -122,7 +134,8 @@ fn read<'a>(fields: &Fields<'a>) -> Result<Submission<'a>, Problem> {
             fields.required_text("approval_id")?;
             match fields.value("decision").and_then(Value::as_str) {
                 Some("approve" | "reject") => Ok(Submission::Decision),
-                _ => Err(Problem::new(Code::InvalidDecision, "`decision` must be `approve` or `reject`.").at("decision")),
+                _ => Err(Problem::new(Code::InvalidDecision, "`decision` must be `approve` or `reject`.")
+                    .at("decision")),
             }
         }
         _ => Err(Problem::new(

@@ -54,10 +54,12 @@ pub(crate) async fn list(
 }
 
 fn filter(query: &Query) -> Option<SmithFilter> {
+    // An empty filter is one that a form was not filled in for.
+    let text = |name| query.text(name).filter(|text| !text.is_empty());
     Some(SmithFilter {
-        external_id: query.text("external_id").map(str::to_owned),
-        external_id_prefix: query.text("external_id_prefix").map(str::to_owned),
-        customer: query.text("customer_id").map(str::parse).transpose().ok()?,
-        agent: query.text("agent_id").map(str::parse).transpose().ok()?,
+        external_id: text("external_id").map(str::to_owned),
+        external_id_prefix: text("external_id_prefix").map(str::to_owned),
+        customer: text("customer_id").map(str::parse).transpose().ok()?,
+        agent: text("agent_id").map(str::parse).transpose().ok()?,
     })
 }
