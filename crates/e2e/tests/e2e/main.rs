@@ -1,10 +1,21 @@
 //! End-to-end tests: the real program, over HTTP, on both databases.
 
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "all of this is a test, its helpers too")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "all of this is a test, its helpers too"
+)]
 
+mod conventions;
 mod crash;
+mod document;
+mod idempotency;
 mod isolation;
+mod model_keys;
 mod quickstart;
+mod raw;
 mod replicas;
 mod runs;
 mod scopes;

@@ -23,7 +23,8 @@ async fn a_key_is_set_shown_as_set_and_removed() {
                 put("openai", json!({"api_key": CANARY})).await,
                 put("anthropic", json!({"api_key": CANARY, "base_url": "", "workspace_id": ""})).await,
                 put("gemini", json!({"api_key": CANARY, "base_url": "https://gemini.example/v1"})).await,
-                put("openai_compatible", json!({"api_key": "-", "base_url": "http://127.0.0.1:11434/v1"})).await,
+                put("openai_compatible", json!({"api_key": "-", "base_url": "http://127.0.0.1:11434/v1"}))
+                    .await,
             ]);
             let listed = server.admin().get(&path).await.expect(200);
             assert_json_snapshot!("model_keys", redacted(&json!({"answers": answers, "listed": listed})));
@@ -31,7 +32,12 @@ async fn a_key_is_set_shown_as_set_and_removed() {
             put("gemini", json!({"api_key": "other"})).await;
             let listed = server.admin().get(&path).await.expect(200);
             assert_eq!(entries(&listed).len(), 4);
-            assert!(entries(&listed).iter().filter(|key| key["provider"] == "gemini").all(|key| key["base_url"].is_null()));
+            assert!(
+                entries(&listed)
+                    .iter()
+                    .filter(|key| key["provider"] == "gemini")
+                    .all(|key| key["base_url"].is_null())
+            );
             for provider in ["openai", "anthropic", "gemini", "openai_compatible"] {
                 server.admin().delete(&format!("{path}/{provider}")).await.expect(204);
             }
@@ -65,20 +71,55 @@ async fn what_is_wrong_with_a_key_is_named_and_nothing_is_kept() {
             ("OpenAI", json!({"api_key": CANARY}), "unknown_provider", "provider"),
             ("openai_compatible", json!({"api_key": CANARY}), "url_required", "base_url"),
             ("openai_compatible", json!({"api_key": CANARY, "base_url": " "}), "url_required", "base_url"),
-            ("openai", json!({"api_key": CANARY, "workspace_id": "w"}), "workspace_id_unsupported", "workspace_id"),
+            (
+                "openai",
+                json!({"api_key": CANARY, "workspace_id": "w"}),
+                "workspace_id_unsupported",
+                "workspace_id",
+            ),
             ("openai", json!({"api_key": CANARY, "workspace_id": 1}), "invalid_input", "workspace_id"),
             ("openai", json!({"api_key": CANARY, "base_url": 1}), "invalid_input", "base_url"),
             ("openai", json!({"api_key": CANARY, "base_url": "host/v1"}), "invalid_url", "base_url"),
             ("openai", json!({"api_key": CANARY, "base_url": "https://"}), "invalid_url", "base_url"),
             ("openai", json!({"api_key": CANARY, "base_url": "ftp://host/v1"}), "invalid_url", "base_url"),
-            ("openai", json!({"api_key": CANARY, "base_url": "file:///etc/passwd"}), "invalid_url", "base_url"),
-            ("openai", json!({"api_key": CANARY, "base_url": "data:text/plain,x"}), "invalid_url", "base_url"),
+            (
+                "openai",
+                json!({"api_key": CANARY, "base_url": "file:///etc/passwd"}),
+                "invalid_url",
+                "base_url",
+            ),
+            (
+                "openai",
+                json!({"api_key": CANARY, "base_url": "data:text/plain,x"}),
+                "invalid_url",
+                "base_url",
+            ),
             ("openai", json!({"api_key": CANARY, "base_url": long_url}), "invalid_url", "base_url"),
-            ("openai", json!({"api_key": CANARY, "base_url": "https://me:secret@host/v1"}), "invalid_url", "base_url"),
+            (
+                "openai",
+                json!({"api_key": CANARY, "base_url": "https://me:secret@host/v1"}),
+                "invalid_url",
+                "base_url",
+            ),
             // Also a server of its own machine does not ask the machine's cloud for credentials.
-            ("openai", json!({"api_key": CANARY, "base_url": "http://169.254.169.254/v1"}), "invalid_url", "base_url"),
-            ("openai", json!({"api_key": CANARY, "base_url": "http://[fe80::1]/v1"}), "invalid_url", "base_url"),
-            ("openai", json!({"api_key": CANARY, "base_url": "http://0.0.0.0/v1"}), "invalid_url", "base_url"),
+            (
+                "openai",
+                json!({"api_key": CANARY, "base_url": "http://169.254.169.254/v1"}),
+                "invalid_url",
+                "base_url",
+            ),
+            (
+                "openai",
+                json!({"api_key": CANARY, "base_url": "http://[fe80::1]/v1"}),
+                "invalid_url",
+                "base_url",
+            ),
+            (
+                "openai",
+                json!({"api_key": CANARY, "base_url": "http://0.0.0.0/v1"}),
+                "invalid_url",
+                "base_url",
+            ),
         ] {
             for path in [format!("{KEYS}/{provider}"), smith.path(&format!("/model_keys/{provider}"))] {
                 let answer = server.admin().put(&path, &body).await;
@@ -149,8 +190,19 @@ async fn a_server_that_others_can_reach_calls_no_address_of_its_own_network() {
         let server = Setup::on(engine).open_to_others().start().await;
         let smith = server.smith(json!({"model": "openai_compatible/mock"})).await;
         for host in [
-            "127.0.0.1", "127.1", "2130706433", "0x7f000001", "[::1]", "[::ffff:127.0.0.1]", "10.0.0.1", "192.168.1.1",
-            "172.16.0.1", "169.254.169.254", "[fd00::1]", "[fe80::1]", "0.0.0.0",
+            "127.0.0.1",
+            "127.1",
+            "2130706433",
+            "0x7f000001",
+            "[::1]",
+            "[::ffff:127.0.0.1]",
+            "10.0.0.1",
+            "192.168.1.1",
+            "172.16.0.1",
+            "169.254.169.254",
+            "[fd00::1]",
+            "[fe80::1]",
+            "0.0.0.0",
         ] {
             let body = json!({"api_key": CANARY, "base_url": format!("http://{host}:8000/v1")});
             for path in [format!("{KEYS}/openai_compatible"), smith.path("/model_keys/openai")] {
@@ -166,7 +218,10 @@ async fn a_server_that_others_can_reach_calls_no_address_of_its_own_network() {
         let body = json!({"api_key": CANARY, "base_url": by_name});
         server.admin().put(&format!("{KEYS}/openai_compatible"), &body).await.expect(200);
         let run = smith.run(&Smith::says("Let me in.")).await;
-        assert_eq!((&run["status"], &run["error"]["code"]), (&json!("failed"), &json!("model_request_failed")));
+        assert_eq!(
+            (&run["status"], &run["error"]["code"]),
+            (&json!("failed"), &json!("model_request_failed"))
+        );
         let message = run["error"]["message"].as_str().unwrap();
         assert!(message.contains("localhost") && message.contains("egress"), "{message}");
         assert!(upstream.requests().is_empty());
@@ -199,7 +254,9 @@ async fn a_key_is_in_no_answer_log_frame_or_database_file() {
             answers.extend([run.to_string(), format!("{frames:?}")]);
         }
         assert_eq!(upstream.last_request().header("authorization"), format!("Bearer {CANARY}"));
-        for path in [KEYS.to_owned(), smith.path("/model_keys"), "/v1/tenant/models".to_owned(), smith.path("")] {
+        for path in
+            [KEYS.to_owned(), smith.path("/model_keys"), "/v1/tenant/models".to_owned(), smith.path("")]
+        {
             answers.push(server.admin().get(&path).await.expect(200).to_string());
         }
         for answer in &answers {
@@ -242,7 +299,8 @@ async fn everything_stored(server: &Server) -> Vec<u8> {
     }
     let Some(database) = server.database() else { return all };
     let client = database.client().await;
-    let tables = "select quote_ident(table_name) from information_schema.tables where table_schema = 'public'";
+    let tables =
+        "select quote_ident(table_name) from information_schema.tables where table_schema = 'public'";
     for table in client.query(tables, &[]).await.expect("the tables can be listed") {
         let table: String = table.get(0);
         let rows = client.query(&format!("select t::text from {table} t"), &[]).await;

@@ -1,13 +1,13 @@
 //! Who may call what, for every operation of the server's own document.
 
-use e2e::{Server, Smith, both};
+use e2e::{Server, both};
 use insta::assert_json_snapshot;
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::http::Client;
 
 use crate::support::{
-    NOBODY, Operation, id, minted, operations, organization, redacted, smith_client_without,
+    NOBODY, Operation, id, minted, operations, organization, own_path, redacted, smith_client_without,
 };
 
 /// What chapter 3 of the contract wants of a caller.
@@ -36,19 +36,6 @@ fn need(operation: &Operation) -> Need {
     } else {
         Need::Admin
     }
-}
-
-/// Fills a path with the own smith, or the own project, and otherwise with what is not there.
-fn own_path(operation: &Operation, smith: &Smith) -> String {
-    let nobody = |prefix: &str| format!("{prefix}_{NOBODY}");
-    let owner = if operation.is_of_organization() { nobody("proj") } else { smith.id.clone() };
-    operation.path(&[
-        ("pid", &owner),
-        ("rid", &nobody("run")),
-        ("tid", &nobody("tok")),
-        ("kid", &nobody("tok")),
-        ("provider", "gemini"),
-    ])
 }
 
 fn body(operation: &Operation) -> Option<Value> {

@@ -147,9 +147,7 @@ async fn a_patch_changes_what_it_names_and_nothing_else() {
         let answer = server.admin().send_bytes(reqwest::Method::PATCH, &path, None).await;
         answer.expect_error(422, "empty_patch");
         assert_eq!(server.admin().get(&path).await.expect(200), expected);
-        for unknown in
-            ["nobody", &format!("smt_{NOBODY}"), NOBODY, &made["agent_id"].as_str().unwrap().to_owned()]
-        {
+        for unknown in ["nobody", &format!("smt_{NOBODY}"), NOBODY, made["agent_id"].as_str().unwrap()] {
             let path = format!("{SMITHS}/{unknown}");
             server.admin().patch(&path, &json!({"locale": "de"})).await.expect_error(404, "not_found");
             server.admin().get(&path).await.expect_error(404, "not_found");
@@ -172,7 +170,6 @@ async fn every_wrong_field_is_named_and_changes_nothing() {
         for (field, value, status, code) in [
             ("display_name", json!(1), 422, "invalid_input"),
             ("display_name", json!("n".repeat(256)), 422, "invalid_input"),
-            ("display_name", json!("a\0b"), 422, "invalid_input"),
             ("locale", json!([]), 422, "invalid_input"),
             ("timezone", json!(2), 422, "invalid_input"),
             ("timezone", json!("Mars/Base"), 422, "invalid_timezone"),
@@ -279,8 +276,9 @@ async fn filters_find_what_they_name() {
         }
         let of_agent = format!("agent_id={}", unnamed["agent_id"].as_str().unwrap());
         assert_eq!(found(&server, &of_agent).await.len(), 9);
-        // An empty prefix begins everything.
-        assert_eq!(found(&server, "external_id_prefix=").await.len(), 9);
+        // An empty filter is none.
+        let empty = "external_id_prefix=&external_id=&agent_id=&customer_id=";
+        assert_eq!(found(&server, empty).await.len(), 9);
     })
     .await;
 }

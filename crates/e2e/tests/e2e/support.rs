@@ -92,6 +92,8 @@ pub(crate) struct Operation {
     pub(crate) id: String,
     pub(crate) wants_bearer: bool,
     pub(crate) takes_body: bool,
+    /// The names of the parameters in the query.
+    pub(crate) query: Vec<String>,
 }
 
 impl Operation {
@@ -123,6 +125,25 @@ impl std::fmt::Display for Operation {
     }
 }
 
+fn query(operation: &Value) -> Vec<String> {
+    let parameters = operation["parameters"].as_array().into_iter().flatten();
+    let in_query = parameters.filter(|parameter| parameter["in"] == "query");
+    in_query.filter_map(|parameter| parameter["name"].as_str().map(str::to_owned)).collect()
+}
+
+/// Fills a path with the own smith, or no project, and otherwise with what is not there.
+pub(crate) fn own_path(operation: &Operation, smith: &Smith) -> String {
+    let nobody = |prefix: &str| format!("{prefix}_{NOBODY}");
+    let owner = if operation.is_of_organization() { nobody("proj") } else { smith.id.clone() };
+    operation.path(&[
+        ("pid", &owner),
+        ("rid", &nobody("run")),
+        ("tid", &nobody("tok")),
+        ("kid", &nobody("tok")),
+        ("provider", "gemini"),
+    ])
+}
+
 /// Lists the operations that the server says it has.
 pub(crate) async fn operations(server: &Server) -> Vec<Operation> {
     let document = server.anonymous().get("/openapi.json").await.expect(200);
@@ -136,6 +157,7 @@ pub(crate) async fn operations(server: &Server) -> Vec<Operation> {
                 id: operation["operationId"].as_str().expect("an operation has an id").to_owned(),
                 wants_bearer: operation["security"][0].get("bearerAuth").is_some(),
                 takes_body: operation.get("requestBody").is_some(),
+                query: query(operation),
             });
         }
     }

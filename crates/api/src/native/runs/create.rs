@@ -24,18 +24,18 @@ use crate::extract::{Caller, Idempotency, JsonBody, PathId};
 #[expect(dead_code, reason = "describes the body in the OpenAPI document; it is read field by field")]
 pub(super) struct RunIn {
     /// Messages `{role, content}`; empty is legal only on a thread with history.
-    #[schema(value_type = Vec<super::record::InputMessage>)]
+    #[schema(value_type = Vec<super::record::InputMessage>, required = false)]
     input: Vec<Value>,
     /// The conversation to go on with; absent: a fresh one.
     #[schema(max_length = 255)]
     thread_id: Option<String>,
     /// True: server-sent events; false: the record once the run rests.
-    #[schema(default = false)]
+    #[schema(default = false, required = false)]
     stream: bool,
     /// Where the run came from, for the record.
-    #[schema(default = "api", max_length = 64)]
+    #[schema(default = "api", max_length = 64, required = false)]
     channel: String,
-    #[schema(value_type = Object)]
+    #[schema(value_type = Object, required = false)]
     metadata: Value,
     /// `{type: "json_schema", json_schema: {name, schema, strict}}`, `{type: "json_object"}` or `{type: "text"}`.
     #[schema(value_type = Option<Object>)]

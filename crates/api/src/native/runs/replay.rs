@@ -19,7 +19,7 @@ use crate::extract::{Caller, Idempotency, JsonBody, PathParams};
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body in the OpenAPI document; it is read field by field")]
 pub(super) struct RunReplayIn {
-    #[schema(default = false)]
+    #[schema(default = false, required = false)]
     stream: bool,
 }
 

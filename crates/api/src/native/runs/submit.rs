@@ -24,7 +24,7 @@ pub(super) struct Submit {
     tool_call_id: Option<String>,
     #[schema(value_type = Option<Object>)]
     result: Option<Value>,
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<Object>, required = false)]
     results: Vec<Value>,
     approval_id: Option<String>,
     /// `approve` or `reject`.
@@ -35,6 +35,7 @@ pub(super) struct Submit {
     args: Option<Value>,
     actor: Option<String>,
     reason: Option<String>,
+    #[schema(default = false, required = false)]
     stream: bool,
 }
 
@@ -50,7 +51,7 @@ pub(super) struct RunCancelAck {
 #[serde(untagged)]
 #[expect(dead_code, reason = "describes the answers in the OpenAPI document")]
 enum Submitted {
-    Run(RunOut),
+    Run(Box<RunOut>),
     Cancelled(RunCancelAck),
 }
 
