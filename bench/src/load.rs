@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
 use tokio::task::JoinSet;
 
 use crate::client::{Client, Exchange, Timing};
@@ -153,10 +152,8 @@ impl Tally {
     /// Sums up. It is an error if nothing at all was answered.
     fn outcome(self, start: Instant) -> anyhow::Result<Outcome> {
         let Some(end) = self.last_end else {
-            ensure!(self.failure.is_none(), "no request was answered; the first: {:#}", {
-                self.failure.unwrap_or_else(|| anyhow::anyhow!("none was sent"))
-            });
-            anyhow::bail!("no request was sent");
+            let failure = self.failure.unwrap_or_else(|| anyhow::anyhow!("none was sent"));
+            return Err(failure.context("no request was answered"));
         };
         let answered = self.whole.len() as f64;
         Ok(Outcome {
@@ -230,6 +227,6 @@ mod tests {
     async fn a_load_of_failures_alone_is_an_error() {
         let client = mock().await;
         let error = closed(&client, &exchanges("gpt-5"), 1, Duration::from_millis(5)).await.unwrap_err();
-        assert!(error.to_string().contains("404"), "{error:#}");
+        assert!(format!("{error:#}").contains("404"), "{error:#}");
     }
 }

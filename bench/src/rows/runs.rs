@@ -58,7 +58,7 @@ pub(super) async fn added(bench: &Bench, stage: &Stage, ceiling: Option<f64>) ->
     Ok(Row {
         id: "B1",
         what: format!(
-            "B1 (native run, JSON): added latency, open loop {per_second}/s, {} s, p50 / p99",
+            "native run, JSON: added latency, open loop {per_second}/s, {} s, p50 / p99",
             bench.options.seconds
         ),
         measured: format!("{p50} / {p99} ms{}", failures(&outcome)),
@@ -91,7 +91,7 @@ pub(super) async fn first_token(bench: &Bench) -> anyhow::Result<Row> {
     let row = Row {
         id: "B2",
         what: format!(
-            "B2 (native run, stream): first token, open loop {}/s, {} s, p50 / p99; whole stream of 100 chunks, p50",
+            "native run, stream: first token, open loop {}/s, {} s, p50 / p99; whole stream of 100 chunks, p50",
             schedule.per_second, bench.options.seconds
         ),
         measured: format!(
