@@ -1,7 +1,8 @@
 # What people do here. `make help` lists it.
 
-DATA ?= ./data
-LISTEN ?= 127.0.0.1:8080
+# Where given, these win over the configuration: make run DATA=/srv/ingram LISTEN=127.0.0.1:9000
+DATA ?=
+LISTEN ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
@@ -11,9 +12,8 @@ help: ## Lists the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 run: build ## Builds the server and starts it on 127.0.0.1:8080 with its data in ./data.
-	@echo 'Built target/release/ingram, the server with everything it needs. Its data is in $(DATA).'
-	@echo 'Type this in another terminal:  export IC_TOKEN=$$(target/release/ingram token create --data $(DATA) --admin)'
-	@exec target/release/ingram serve --data $(DATA) --listen $(LISTEN)
+	@echo 'Built target/release/ingram, the server with everything it needs. It says next where it listens and what to type.'
+	@exec target/release/ingram serve $(if $(DATA),--data $(DATA)) $(if $(LISTEN),--listen $(LISTEN))
 
 build: ## Builds the server: target/release/ingram.
 	@cargo build --release -p ingram

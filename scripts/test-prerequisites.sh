@@ -66,6 +66,12 @@ if ! cargo nextest --version >/dev/null 2>&1; then
     fi
 fi
 
+if ! cargo fmt --version >/dev/null 2>&1 || ! cargo clippy --version >/dev/null 2>&1; then
+    if ! command -v rustup >/dev/null || ! quietly rustup component add rustfmt clippy; then
+        missing+=("rustfmt and clippy: \`rustup component add rustfmt clippy\`")
+    fi
+fi
+
 if [ "${#missing[@]}" -gt 0 ]; then
     echo "The tests need what is not installed here. Install it, then run this again:" >&2
     printf '  - %s\n' "${missing[@]}" >&2

@@ -85,6 +85,8 @@ pub struct Message {
 pub struct InputLimits {
     pub messages: usize,
     pub parts: usize,
+    /// Bytes of text in all messages together.
+    pub text_bytes: usize,
 }
 
 /// Reads the `input` of a run: an array of messages, or a bare text as one user message.
@@ -92,6 +94,7 @@ pub fn parse_input(value: Option<&Value>, limits: InputLimits) -> Result<Vec<Mes
     let messages = match value {
         None | Some(Value::Null) => return Ok(Vec::new()),
         Some(Value::String(text)) => {
+            check_text(text.len(), limits)?;
             return Ok(vec![Message { role: Role::User, content: Content::Text(text.clone()) }]);
         }
         Some(Value::Array(messages)) => messages,
@@ -101,7 +104,22 @@ pub fn parse_input(value: Option<&Value>, limits: InputLimits) -> Result<Vec<Mes
         let message = format!("`input` may hold at most {} messages.", limits.messages);
         return Err(Problem::invalid_input("input", message));
     }
-    messages.iter().enumerate().map(|(index, message)| parse_message(message, index, limits)).collect()
+    let parsed: Vec<Message> = messages
+        .iter()
+        .enumerate()
+        .map(|(index, message)| parse_message(message, index, limits))
+        .collect::<Result<_, _>>()?;
+    check_text(parsed.iter().map(|message| message.content.text().len()).sum(), limits)?;
+    Ok(parsed)
+}
+
+fn check_text(bytes: usize, limits: InputLimits) -> Result<(), Problem> {
+    if bytes <= limits.text_bytes {
+        return Ok(());
+    }
+    let message =
+        format!("The text of `input` may have at most {} bytes. Send less, or a file.", limits.text_bytes);
+    Err(Problem::invalid_input("input", message))
 }
 
 fn parse_message(value: &Value, index: usize, limits: InputLimits) -> Result<Message, Problem> {
@@ -242,7 +260,7 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: InputLimits = InputLimits { messages: 3, parts: 2 };
+    const LIMITS: InputLimits = InputLimits { messages: 3, parts: 2, text_bytes: 100 };
 
     fn param(input: Value) -> Option<String> {
         parse_input(Some(&input), LIMITS).unwrap_err().param
@@ -285,6 +303,10 @@ mod tests {
     fn the_number_of_messages_and_parts_is_bounded() {
         let message = json!({"role": "user", "content": "a"});
         assert_eq!(param(json!([message, message, message, message])).as_deref(), Some("input"));
+        let long =
+            json!([{"role": "user", "content": "x".repeat(60)}, {"role": "user", "content": "x".repeat(60)}]);
+        assert_eq!(param(long).as_deref(), Some("input"));
+        assert_eq!(param(json!("x".repeat(101))).as_deref(), Some("input"));
         let part = json!({"type": "text", "text": "a"});
         let input = json!([{"role": "user", "content": [part, part, part]}]);
         assert_eq!(param(input).as_deref(), Some("input[0].content"));

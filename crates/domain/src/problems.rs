@@ -152,8 +152,13 @@ impl Problem {
         self
     }
 
+    /// Marks a refusal that comes after something was done. 429 and 503 say that nothing was, so they cannot stay.
     #[must_use]
     pub fn after_work(mut self) -> Self {
+        if matches!(self.status, 429 | 503) {
+            self = Self::internal();
+        }
+        self.retry_after = None;
         self.after_work = true;
         self
     }
@@ -208,5 +213,7 @@ mod tests {
         assert_eq!(Problem::new(Code::IdempotencyInProgress, "").retry_after, Some(1));
         assert_eq!(Problem::new(Code::RunNotPaused, "").retry_after, None);
         assert_eq!(Problem::internal().retry_after, None);
+        let late = Problem::new(Code::ServiceOverloaded, "").after_work();
+        assert_eq!((late.status, late.retry_after), (500, None));
     }
 }

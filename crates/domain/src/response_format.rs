@@ -31,12 +31,31 @@ pub fn parse_response_format(value: Option<&Value>, at: &str) -> Result<Option<R
                     "`schema` must be a JSON Schema object.",
                 ));
             };
-            let name = nested.get("name").and_then(Value::as_str).unwrap_or("response");
-            let strict = nested.get("strict").and_then(Value::as_bool).unwrap_or(false);
+            let given = |key: &str| nested.get(key).filter(|value| !value.is_null());
+            let name = match given("name") {
+                None => "response",
+                Some(name) => name.as_str().filter(|name| is_name(name)).ok_or_else(|| {
+                    invalid(
+                        format!("{at}.json_schema.name"),
+                        "`name` must have 1 to 64 letters, digits, `_` and `-`.",
+                    )
+                })?,
+            };
+            let strict = match given("strict") {
+                None => false,
+                Some(strict) => strict.as_bool().ok_or_else(|| {
+                    invalid(format!("{at}.json_schema.strict"), "`strict` must be `true` or `false`.")
+                })?,
+            };
             Ok(Some(ResponseFormat::JsonSchema { name: name.to_owned(), schema: schema.clone(), strict }))
         }
         _ => Err(invalid(format!("{at}.type"), "`type` must be `text`, `json_object` or `json_schema`.")),
     }
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 #[cfg(test)]
@@ -67,5 +86,10 @@ mod tests {
         let refusal = parse_response_format(Some(&json!({"type": "xml"})), "response_format").unwrap_err();
         assert_eq!((refusal.code, refusal.status), (Code::InvalidResponseFormat, 422));
         assert_eq!(refusal.param.as_deref(), Some("response_format.type"));
+        for (field, value) in [("name", json!("two words")), ("strict", json!("yes"))] {
+            let format = json!({"type": "json_schema", "json_schema": {"schema": {}, field: value}});
+            let refusal = parse_response_format(Some(&format), "f").unwrap_err();
+            assert_eq!(refusal.param, Some(format!("f.json_schema.{field}")));
+        }
     }
 }

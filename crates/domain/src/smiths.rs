@@ -111,6 +111,9 @@ fn check(key: &str, value: &Value) -> Result<(), Problem> {
             let Some(text) = value.as_str() else {
                 return refuse(format!("`{key}` must be a text or null."));
             };
+            if key == "model" && text.chars().any(char::is_control) {
+                return refuse("`model` must be a text without control characters.".to_owned());
+            }
             let limit = if key == "model" { MODEL } else { INSTRUCTIONS };
             if text.chars().count() > limit {
                 return refuse(format!("`{key}` may have at most {limit} characters."));
@@ -251,6 +254,7 @@ mod tests {
     fn a_wrong_value_is_refused_and_named() {
         for (value, param) in [
             (json!({"model": 7}), "model"),
+            (json!({"model": "scripted/\0"}), "model"),
             (json!({"tools": "x"}), "tools"),
             (json!({"enabled_hosted_tools": ["nope"]}), "enabled_hosted_tools"),
             (json!({"auto_memory": "yes"}), "auto_memory"),

@@ -1,10 +1,11 @@
 //! What a model is given: the thread's past as far as the budget allows, the input, and what the run has said so far.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
-use domain::Problem;
 use domain::content::{Content, Message, Part, Role, Source};
 use domain::frames::Warning;
-use domain::ids::SmithId;
+use domain::ids::{FileId, SmithId};
 use domain::items::{Item, ToolCall, ToolResult, turns_within_budget};
 use domain::run::Run;
 use domain::smiths::Config;
@@ -12,15 +13,40 @@ use models::{Attachment, Turn};
 use store::runs::RunRecord;
 use store::{ProjectStore, SmithSeal};
 
-/// Lines up what the model answers to, oldest first.
-pub(crate) fn conversation(
+use crate::Options;
+
+/// How many turns of a thread are read at once.
+const CHUNK: usize = 16;
+
+/// Reads a thread's past as far as the budget allows, oldest turn first.
+pub(crate) async fn past(
+    project: &ProjectStore,
     record: &RunRecord,
-    past: Vec<Vec<Item>>,
-    machine: &Run,
-    budget: u64,
-) -> Vec<Item> {
-    let fitting = turns_within_budget(&past, budget);
-    let mut items: Vec<Item> = past.into_iter().take(fitting).rev().flatten().collect();
+    seal: &SmithSeal,
+    options: &Options,
+) -> Result<Vec<Item>, store::Error> {
+    let mut turns: Vec<Vec<Item>> = Vec::new();
+    let mut before = record.id;
+    while turns.len() < options.context_turns {
+        let limit = CHUNK.min(options.context_turns.saturating_sub(turns.len()));
+        let chunk = project.turns_before(before, record.smith, &record.thread_id, seal, limit).await?;
+        let is_last = chunk.len() < limit;
+        for (run, turn) in chunk {
+            before = run;
+            turns.push(turn);
+        }
+        // What does not fit any more is not read on.
+        if is_last || turns_within_budget(&turns, options.context_tokens) < turns.len() {
+            break;
+        }
+    }
+    turns.truncate(turns_within_budget(&turns, options.context_tokens));
+    Ok(turns.into_iter().rev().flatten().collect())
+}
+
+/// Lines up what the model answers to, oldest first.
+pub(crate) fn conversation(record: &RunRecord, past: Vec<Item>, machine: &Run) -> Vec<Item> {
+    let mut items = past;
     items.extend(record.request.input.iter().cloned().map(Item::Message));
     items.extend(machine.transcript().iter().cloned());
     if let Some(why) = machine.repair() {
@@ -31,66 +57,80 @@ pub(crate) fn conversation(
     items
 }
 
-/// Turns items into a model's turns, with the bytes of uploaded files.
-pub(crate) async fn turns(
-    project: &ProjectStore,
+/// Reads the files that a conversation names: each once, however often it is named, and no more than the limit.
+pub(crate) struct Files<'a> {
+    project: &'a ProjectStore,
     smith: SmithId,
-    seal: &SmithSeal,
-    items: Vec<Item>,
-) -> Result<Vec<Turn>, Problem> {
-    let mut turns = Vec::with_capacity(items.len());
-    for item in items {
-        turns.push(match item {
-            Item::Message(Message { role: Role::Assistant, content }) => {
-                Turn::Assistant { text: content.text() }
-            }
-            Item::Message(Message { role: Role::User, content }) => {
-                let text = content.text();
-                let mut attachments = Vec::new();
-                if let Content::Parts(parts) = content {
-                    for part in parts {
-                        if let Some(attachment) = attachment(project, smith, seal, part).await? {
-                            attachments.push(attachment);
-                        }
-                    }
-                }
-                Turn::User { text, attachments }
-            }
-            Item::ToolCall(call) => Turn::ToolCall(call),
-            Item::ToolResult(result) => Turn::ToolResult(result),
-        });
-    }
-    Ok(turns)
+    seal: &'a SmithSeal,
+    read: HashMap<FileId, Option<(String, String, Bytes)>>,
+    left: usize,
 }
 
-async fn attachment(
-    project: &ProjectStore,
-    smith: SmithId,
-    seal: &SmithSeal,
-    part: Part,
-) -> Result<Option<Attachment>, Problem> {
-    let (source, is_image) = match part {
-        Part::Text { .. } => return Ok(None),
-        Part::Image(source) => (source, true),
-        Part::File(source) => (source, false),
-    };
-    let Source { file_id, image_url, file_url, filename, .. } = source;
-    if let Some(url) = image_url {
-        return Ok(Some(Attachment::ImageUrl(url)));
+impl<'a> Files<'a> {
+    pub(crate) fn new(project: &'a ProjectStore, smith: SmithId, seal: &'a SmithSeal, limit: usize) -> Self {
+        Self { project, smith, seal, read: HashMap::new(), left: limit }
     }
-    if let Some(url) = file_url {
-        return Ok(Some(Attachment::FileUrl { url, filename }));
+
+    /// Turns items into a model's turns. The newest attachments come first when the limit is short.
+    pub(crate) async fn turns(&mut self, items: Vec<Item>) -> Result<Vec<Turn>, store::Error> {
+        let mut turns = Vec::with_capacity(items.len());
+        for item in items.into_iter().rev() {
+            turns.push(match item {
+                Item::Message(Message { role: Role::Assistant, content }) => {
+                    Turn::Assistant { text: content.text() }
+                }
+                Item::Message(Message { role: Role::User, content }) => {
+                    let text = content.text();
+                    let mut attachments = Vec::new();
+                    if let Content::Parts(parts) = content {
+                        for part in parts {
+                            attachments.extend(self.attachment(part).await?);
+                        }
+                    }
+                    Turn::User { text, attachments }
+                }
+                Item::ToolCall(call) => Turn::ToolCall(call),
+                Item::ToolResult(result) => Turn::ToolResult(result),
+            });
+        }
+        turns.reverse();
+        Ok(turns)
     }
-    let Some(id) = file_id else { return Ok(None) };
-    let Some(file) = project.file(smith, id, seal).await? else {
-        return Err(Problem::invalid_input("input", "A file of the input is gone. Upload it again."));
-    };
-    let bytes = Bytes::from(file.bytes);
-    Ok(Some(if is_image {
-        Attachment::Image { media_type: file.media_type, bytes }
-    } else {
-        Attachment::File { media_type: file.media_type, filename: file.filename, bytes }
-    }))
+
+    async fn attachment(&mut self, part: Part) -> Result<Option<Attachment>, store::Error> {
+        let (source, is_image) = match part {
+            Part::Text { .. } => return Ok(None),
+            Part::Image(source) => (source, true),
+            Part::File(source) => (source, false),
+        };
+        let Source { file_id, image_url, file_url, filename, .. } = source;
+        if let Some(url) = image_url {
+            return Ok(Some(Attachment::ImageUrl(url)));
+        }
+        if let Some(url) = file_url {
+            return Ok(Some(Attachment::FileUrl { url, filename }));
+        }
+        let Some(id) = file_id else { return Ok(None) };
+        let Some((media_type, filename, bytes)) = self.file(id).await? else { return Ok(None) };
+        // Each mention is sent to the provider, so each counts.
+        let Some(left) = self.left.checked_sub(bytes.len()) else { return Ok(None) };
+        self.left = left;
+        Ok(Some(if is_image {
+            Attachment::Image { media_type, bytes }
+        } else {
+            Attachment::File { media_type, filename, bytes }
+        }))
+    }
+
+    async fn file(&mut self, id: FileId) -> Result<Option<(String, String, Bytes)>, store::Error> {
+        if let Some(read) = self.read.get(&id) {
+            return Ok(read.clone());
+        }
+        let file = self.project.file(self.smith, id, self.seal).await?;
+        let file = file.map(|file| (file.media_type, file.filename, Bytes::from(file.bytes)));
+        self.read.insert(id, file.clone());
+        Ok(file)
+    }
 }
 
 /// Answers a call of a tool that the model was not offered.

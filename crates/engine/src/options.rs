@@ -18,6 +18,9 @@ pub struct Options {
     pub context_tokens: u64,
     /// Turns of a thread's past that a model is given.
     pub context_turns: usize,
+    /// Bytes of images and files that one run may be given, each counted as often as it is named; more is refused with 422.
+    /// Older ones of the thread are left out beyond it.
+    pub max_attachment_bytes: usize,
     /// Bytes of text that one run may produce; more ends it.
     pub max_answer_bytes: usize,
     /// Bytes of a stream that wait for their commit before the provider has to wait.
@@ -44,6 +47,7 @@ impl Default for Options {
             max_model_calls: 50,
             context_tokens: 60_000,
             context_turns: 200,
+            max_attachment_bytes: 50 * 1024 * 1024,
             max_answer_bytes: 4 * 1024 * 1024,
             max_pending_bytes: 256 * 1024,
             window_frames: 4_096,

@@ -95,13 +95,23 @@ impl Engine {
         }
         let ids = inner.store.ids();
         let (input, files) = attachments::take_inline(start.input, ids)?;
+        let mut attached = 0_u64;
         for (file, at) in attachments::referenced(&input) {
-            let is_new = files.iter().any(|new| new.id == file);
-            if !is_new && !project.has_file(start.smith, file).await? {
-                return Err(Problem::invalid_input(
-                    at,
-                    "The smith has no such file. Upload it, or give its bytes inline.",
-                ));
+            let new = files.iter().find(|new| new.id == file).map(|new| new.bytes.len());
+            let size = match new {
+                Some(size) => u64::try_from(size).ok(),
+                None => project.file_size(start.smith, file).await?,
+            };
+            let Some(size) = size else {
+                let message = "The smith has no such file. Upload it, or give its bytes inline.";
+                return Err(Problem::invalid_input(at, message));
+            };
+            attached = attached.saturating_add(size);
+            let limit = inner.options.max_attachment_bytes;
+            if usize::try_from(attached).map_or(true, |attached| attached > limit) {
+                let message =
+                    format!("The images and files of one run may have {limit} bytes together. Give fewer.");
+                return Err(Problem::invalid_input(at, message));
             }
         }
         let place = Arc::clone(&inner.places).try_acquire_owned().map_err(|_| {

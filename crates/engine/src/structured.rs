@@ -5,6 +5,9 @@ use domain::run::Verdict;
 use domain::{Code, Problem};
 use serde_json::Value;
 
+/// How large a schema may be: it is compiled for each answer.
+const SCHEMA_BYTES: usize = 64 * 1024;
+
 /// The media type of an answer that was asked to have a form.
 pub(crate) fn content_type(format: Option<&ResponseFormat>) -> Option<String> {
     format.map(|_| "application/json".to_owned())
@@ -13,6 +16,10 @@ pub(crate) fn content_type(format: Option<&ResponseFormat>) -> Option<String> {
 /// Refuses a schema that is none, before anything is stored.
 pub(crate) fn check(format: &ResponseFormat) -> Result<(), Problem> {
     let ResponseFormat::JsonSchema { schema, .. } = format else { return Ok(()) };
+    if schema.to_string().len() > SCHEMA_BYTES {
+        let message = format!("The JSON Schema may have at most {SCHEMA_BYTES} bytes.");
+        return Err(Problem::new(Code::SchemaError, message).at("response_format.json_schema.schema"));
+    }
     jsonschema::validator_for(schema).map(|_| ()).map_err(|error| {
         let message = format!("The JSON Schema is not valid: {}", shorten(&error.to_string()));
         Problem::new(Code::SchemaError, message).at("response_format.json_schema.schema")
@@ -80,5 +87,7 @@ mod tests {
         let refusal = check(&schema(json!({"type": "nonsense"}))).unwrap_err();
         assert_eq!(refusal.code, Code::SchemaError);
         assert!(check(&schema(json!({"type": "object"}))).is_ok());
+        let large = json!({"type": "object", "description": "x".repeat(SCHEMA_BYTES)});
+        assert_eq!(check(&schema(large)).unwrap_err().code, Code::SchemaError);
     }
 }

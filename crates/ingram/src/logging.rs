@@ -13,7 +13,7 @@ pub(crate) fn start(directives: &str) {
     let _ = if std::io::stderr().is_terminal() {
         builder.try_init()
     } else {
-        builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
+        builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
     };
     panic::set_hook(Box::new(|panic| {
         // What a panic says can quote what callers sent; where it happened cannot.

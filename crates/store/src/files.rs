@@ -53,17 +53,17 @@ impl ProjectStore {
         Ok(())
     }
 
-    /// Tells whether a smith has a file.
-    pub async fn has_file(&self, smith: SmithId, file: FileId) -> Result<bool, Error> {
+    /// Returns how many bytes a file of a smith has, None when the smith has no such file.
+    pub async fn file_size(&self, smith: SmithId, file: FileId) -> Result<Option<u64>, Error> {
         let row = self
             .store
             .db()
             .read_one(
-                "select 1 from files where id = $1 and smith_id = $2 and project_id = $3",
+                "select size from files where id = $1 and smith_id = $2 and project_id = $3",
                 params![file, smith, self.project],
             )
             .await?;
-        Ok(row.is_some())
+        Ok(row.map(|row| row.get(0)).transpose()?)
     }
 
     /// Reads a file of a smith.

@@ -76,6 +76,14 @@ impl From<Error> for Problem {
                     "The database is not available right now. Nothing was done; retry shortly.",
                 )
             }
+            Error::Db(DbError::Unknown(_)) => {
+                tracing::error!(error = %error, "The database went away in the middle of a request.");
+                let mut problem = Self::internal();
+                problem.message = "The database went away before it had answered. Whether the request had its effect is not \
+                                   known: look before you repeat it, or repeat it with its `Idempotency-Key`."
+                    .to_owned();
+                problem
+            }
             error => {
                 tracing::error!(error = %error, "The store failed.");
                 Self::internal()

@@ -35,12 +35,18 @@ impl JsonBody {
     }
 }
 
+/// How many times the longest silence a whole body may take.
+const WHOLE: u32 = 20;
+
 impl FromRequest<App> for JsonBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
         let patience = Duration::from_millis(app.options.body_silence_ms);
-        let bytes = read(request, app.options.max_body_bytes, patience).await?;
+        // Silence is bounded while the body comes, and so is the whole: one byte now and then is no upload.
+        let whole = patience.saturating_mul(WHOLE);
+        let bytes = timeout(whole, read(request, app.options.max_body_bytes, patience)).await;
+        let bytes = bytes.map_err(|_| broken_off())??;
         Ok(Self(parse(&bytes)?))
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use domain::Problem;
 use domain::principals::{Permission, Principal};
+use http::HeaderValue;
 use http::request::Parts;
 use store::tokens::PresentedToken;
 use store::{OrganizationStore, ProjectStore};
@@ -28,7 +29,17 @@ impl Deref for Caller {
     }
 }
 
+/// Names the acting smith where the path names none; with a smith token it can only name that token's own.
+const ACTING_SMITH: &str = "ic-smith-id";
+
 impl Caller {
+    /// Refuses a smith token that comes with the name of another smith.
+    fn agrees_with(&self, named: Option<&HeaderValue>) -> Result<(), Problem> {
+        let (Principal::Smith { smith: own, .. }, Some(named)) = (&self.0, named) else { return Ok(()) };
+        let names_own = named.to_str().is_ok_and(|named| named.parse() == Ok(*own));
+        if names_own { Ok(()) } else { Err(Principal::mismatch()) }
+    }
+
     /// Returns the data of the caller's project, if the caller administers it.
     pub(crate) fn administered(&self, app: &App) -> Result<ProjectStore, Problem> {
         self.admin().map(|project| app.store.project(project))
@@ -51,6 +62,7 @@ impl FromRequestParts<App> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let caller = authenticate(app, bearer(&parts.headers)?).await?;
         middleware::take_from_quota(app, &parts.extensions, caller.token())?;
+        caller.agrees_with(parts.headers.get(ACTING_SMITH))?;
         Ok(caller)
     }
 }

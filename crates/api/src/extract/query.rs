@@ -36,6 +36,11 @@ impl Query {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// Returns a filter. An empty one is one that a form was not filled in for.
+    pub(crate) fn filter(&self, name: &str) -> Option<&str> {
+        self.text(name).filter(|text| !text.is_empty())
+    }
+
     /// Reads a value of any type that has a text form; `expected` says what it is, for the refusal.
     pub(crate) fn value<T: FromStr>(&self, name: &str, expected: &str) -> Result<Option<T>, Problem> {
         let parse = |text: &str| text.parse().map_err(|_| malformed(name, expected));

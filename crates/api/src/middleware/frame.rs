@@ -12,6 +12,7 @@ use domain::ids::RequestId;
 use futures::FutureExt as _;
 use http::header::HeaderValue;
 use http::{HeaderName, Method};
+use tracing::Instrument as _;
 
 use crate::API_VERSION;
 use crate::app::App;
@@ -37,7 +38,10 @@ pub(crate) async fn frame(State(app): State<App>, mut request: Request, next: Ne
     request.extensions_mut().insert(tally.clone());
 
     let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
-    let answered = AssertUnwindSafe(answer(&app, route, &cors, request, next)).catch_unwind().await;
+    // Whatever is logged on the way carries the id that the caller can report.
+    let span = tracing::info_span!("request", request.id = %id);
+    let answering = answer(&app, route, &cors, request, next).instrument(span);
+    let answered = AssertUnwindSafe(answering).catch_unwind().await;
     let mut response = answered.unwrap_or_else(|_| {
         // What it was about is in the log already: the panic hook writes it.
         tracing::error!(request.id = %id, route, "A handler panicked.");

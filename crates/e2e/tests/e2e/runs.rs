@@ -488,6 +488,8 @@ async fn lists_of_runs_are_filtered_and_paged() {
         assert_eq!(count(&format!("?smith_id={}", other.id)).await, 1);
         assert_eq!(count("?smith_id=nonsense").await, 0);
         let own = server.smith_client(&smith, &["runs:read"]).await;
+        let foreign = own.with_header("ic-smith-id", &other.id);
+        foreign.get("/v1/runs").await.expect_error(403, "smith_mismatch");
         assert_eq!(own.get("/v1/runs").await.expect(200)["data"].as_array().unwrap().len(), 3);
     })
     .await;
@@ -534,7 +536,6 @@ async fn a_plain_run_costs_the_database_little() {
         smith.run(&Smith::says("hi")).await;
         let after = (counted(&server, STATEMENTS).await, counted(&server, COMMITS).await);
         let (statements, commits) = (after.0 - before.0, after.1 - before.1);
-        println!("{engine:?}: {statements} statements, {commits} commits");
         assert!(commits <= 3, "{engine:?}: {commits} commits");
         assert!(statements <= 14, "{engine:?}: {statements} statements");
     }

@@ -113,22 +113,11 @@ impl Driver {
             // A structured answer is one stateless shot.
             Some(_) => Vec::new(),
             None if self.is_fresh_thread => Vec::new(),
-            None => {
-                let limit = self.engine.options.context_turns;
-                project
-                    .turns_before(
-                        self.record.id,
-                        self.record.smith,
-                        &self.record.thread_id,
-                        &self.seal,
-                        limit,
-                    )
-                    .await?
-            }
+            None => context::past(&project, &self.record, &self.seal, &self.engine.options).await?,
         };
-        let items =
-            context::conversation(&self.record, past, &self.machine, self.engine.options.context_tokens);
-        let turns = context::turns(&project, self.record.smith, &self.seal, items).await?;
+        let items = context::conversation(&self.record, past, &self.machine);
+        let limit = self.engine.options.max_attachment_bytes;
+        let turns = context::Files::new(&project, self.record.smith, &self.seal, limit).turns(items).await?;
         let request = models::Request {
             model: choice.route.model,
             instructions: self.config.config.instructions.clone().unwrap_or_default(),

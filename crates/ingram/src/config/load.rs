@@ -213,6 +213,7 @@ fn check(settings: &Settings) -> Result<(), Invalid> {
         ("database.queue", settings.database.queue),
         ("server.max_connections", settings.server.max_connections),
         ("engine.max_running", settings.engine.max_running),
+        ("engine.max_followers", settings.engine.max_followers),
     ];
     let zeros = not_zero.into_iter().filter(|(_, value)| *value == 0);
     faults.extend(zeros.map(|(name, _)| format!("`{name}`: expected a number above 0")));

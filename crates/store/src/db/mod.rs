@@ -33,6 +33,9 @@ pub enum DbError {
     /// The database cannot be reached, is full or is overloaded; nothing of the batch was kept as far as we know.
     #[error("the database is not available: {0}")]
     Unavailable(String),
+    /// The connection was lost before the database had answered: whether the batch was kept is not known.
+    #[error("it is not known whether a batch was kept: {0}")]
+    Unknown(String),
     /// A stored value is not what the program wrote.
     #[error("a stored value is not as expected: {0}")]
     Corrupt(&'static str),

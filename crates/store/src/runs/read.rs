@@ -100,6 +100,11 @@ impl ProjectStore {
         before: Option<RunId>,
         limit: usize,
     ) -> Result<Vec<RunRecord>, Error> {
+        // The databases cannot hold the character NUL, so nothing matches it.
+        let texts = [&filter.status, &filter.external_id_prefix];
+        if texts.into_iter().flatten().any(|text| text.contains('\0')) {
+            return Ok(Vec::new());
+        }
         let mut conditions = vec!["runs.project_id = $1".to_owned()];
         let mut values = params![self.project];
         let mut add = |condition: &str, value: Value| {
@@ -171,7 +176,7 @@ impl ProjectStore {
         Ok(Some((status(&row, 0)?, row.get(1)?)))
     }
 
-    /// Returns the latest turns of a thread before a run, newest first: the input and transcript of each run that ended.
+    /// Returns the latest turns of a thread before a run, newest first: each run that ended with its input and transcript.
     pub async fn turns_before(
         &self,
         run: RunId,
@@ -179,7 +184,7 @@ impl ProjectStore {
         thread_id: &str,
         seal: &SmithSeal,
         limit: usize,
-    ) -> Result<Vec<Vec<Item>>, Error> {
+    ) -> Result<Vec<(RunId, Vec<Item>)>, Error> {
         let rows = self
             .store
             .db()
@@ -198,7 +203,7 @@ impl ProjectStore {
                 let request: RunRequest = seal.open(REQUEST, &id.as_bytes(), &request)?;
                 let result: RunResult = seal.open(RESULT, &id.as_bytes(), &result)?;
                 let input = request.input.into_iter().map(Item::Message);
-                Ok(input.chain(result.transcript).collect())
+                Ok((id, input.chain(result.transcript).collect()))
             })
             .collect()
     }

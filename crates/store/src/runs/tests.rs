@@ -294,7 +294,7 @@ async fn a_thread_is_read_newest_turn_first_and_only_what_came_before() {
         let turns =
             world.project.turns_before(last, world.smith.id, "t", &world.smith.seal, 10).await.unwrap();
         assert_eq!(turns.len(), 2);
-        assert_eq!(turns[0].len(), 2);
+        assert_eq!(turns[0].1.len(), 2);
         let none = world.project.turns_before(last, world.smith.id, "elsewhere", &world.smith.seal, 10).await;
         assert!(none.unwrap().is_empty());
     })
@@ -321,6 +321,8 @@ async fn lists_are_newest_first_and_filtered_and_paged() {
         assert_eq!(list(completed, None).await, ids[4..]);
         let nobody = RunFilter { external_id_prefix: Some("user".into()), ..RunFilter::default() };
         assert!(list(nobody, None).await.is_empty());
+        let unheard_of = RunFilter { status: Some("\0".into()), ..RunFilter::default() };
+        assert!(list(unheard_of, None).await.is_empty());
     })
     .await;
 }
@@ -352,7 +354,7 @@ async fn a_file_belongs_to_its_smith() {
         let mut run = world.run("t");
         run.files = vec![file.clone()];
         world.project.start_run(&world.smith.seal, &run).await.unwrap();
-        assert!(world.project.has_file(world.smith.id, file.id).await.unwrap());
+        assert_eq!(world.project.file_size(world.smith.id, file.id).await.unwrap(), Some(3));
         let found = world.project.file(world.smith.id, file.id, &world.smith.seal).await.unwrap();
         assert_eq!(found, Some(file.clone()));
         let other = world.project.ensure_smith(&NewSmith::default(), None).await.unwrap().smith;

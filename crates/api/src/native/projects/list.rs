@@ -40,6 +40,6 @@ pub(crate) async fn list(
 ) -> Result<Json<List<ProjectOut>>, ApiError> {
     let organization = caller.organized(&app)?;
     let page = query.page("organization.projects")?;
-    let projects = organization.projects(query.text("name"), page.before, page.fetch()).await?;
+    let projects = organization.projects(query.filter("name"), page.before, page.fetch()).await?;
     Ok(Json(page.list(projects, |project| project.id, ProjectOut::from)))
 }

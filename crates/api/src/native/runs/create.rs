@@ -73,7 +73,11 @@ pub(crate) async fn create(
     if let Some(response) = reply::repeated(&project, &once, wanted).await? {
         return Ok(response);
     }
-    let limits = InputLimits { messages: app.options.max_input_messages, parts: app.options.max_input_parts };
+    let limits = InputLimits {
+        messages: app.options.max_input_messages,
+        parts: app.options.max_input_parts,
+        text_bytes: app.options.max_input_text_bytes,
+    };
     let input = parse_input(fields.value("input"), limits)?;
     let thread_id = fields.text_of("thread_id", 1..=255)?.map(str::to_owned);
     let channel = fields.text_of("channel", 1..=64)?.unwrap_or("api").to_owned();

@@ -40,7 +40,7 @@ pub(crate) async fn list(
     }
     let filter = RunFilter {
         smith: Some(smith),
-        status: query.text("status").map(str::to_owned),
+        status: query.filter("status").map(str::to_owned),
         ..RunFilter::default()
     };
     let runs = project.runs(&filter, page.before, page.fetch()).await?;

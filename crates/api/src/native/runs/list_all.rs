@@ -34,7 +34,7 @@ pub(crate) async fn list_all(
 ) -> Result<Json<List<RunOut>>, ApiError> {
     let project = caller.permitted(&app, Permission::RunsRead)?;
     let page = query.page("runs")?;
-    let text = |name| query.text(name).filter(|text| !text.is_empty());
+    let text = |name| query.filter(name);
     let mut filter = RunFilter {
         status: text("status").map(str::to_owned),
         external_id_prefix: text("external_id_prefix").map(str::to_owned),

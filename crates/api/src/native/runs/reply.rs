@@ -55,15 +55,27 @@ async fn answer(
     let StartedRun { id, thread_id, .. } = started;
     let mut response = match wanted {
         Wanted::Frames => {
-            stream::follow(app.engine.follow(project.clone(), seal.clone(), id, 0, Mode::Follow)?)
+            let follower = app.engine.follow(project.clone(), seal.clone(), id, 0, Mode::Follow);
+            stream::follow(follower.map_err(|problem| goes_on(problem, id))?)
         }
         Wanted::Record => {
-            let record = app.engine.rested(project, seal, id).await.map_err(Problem::after_work)?;
+            let record =
+                app.engine.rested(project, seal, id).await.map_err(|problem| goes_on(problem, id))?;
             Json(RunOut::from(record)).into_response()
         }
     };
     name_run(&mut response, id, &thread_id);
     Ok(response)
+}
+
+/// Says of a run that was started that it goes on, though its caller cannot be told how.
+fn goes_on(problem: Problem, run: RunId) -> Problem {
+    let mut problem = problem.after_work();
+    problem.message = format!(
+        "The run {run} was started and goes on, but this answer cannot wait for it. Read it with GET …/runs/{run}; do not \
+         send the request again without an `Idempotency-Key`."
+    );
+    problem
 }
 
 /// Answers a request whose key was used before, if it was.
@@ -113,9 +125,40 @@ pub(super) fn name_run(response: &mut Response, run: RunId, thread_id: &str) {
     if let Ok(run) = HeaderValue::from_str(&run.to_string()) {
         headers.insert("ic-run-id", run);
     }
-    // A thread may be called anything; what a head cannot hold is percent-encoded.
-    let encoded = || url::form_urlencoded::byte_serialize(thread_id.as_bytes()).collect::<String>();
-    if let Ok(thread) = HeaderValue::from_str(thread_id).or_else(|_| HeaderValue::from_str(&encoded())) {
+    if let Ok(thread) = HeaderValue::from_str(&in_head(thread_id)) {
         headers.insert("ic-thread-id", thread);
+    }
+}
+
+/// Writes a thread's name for a head. It may be any text; what is not visible ASCII is percent-encoded, and so is `%`.
+fn in_head(thread_id: &str) -> String {
+    let mut written = String::with_capacity(thread_id.len());
+    for byte in thread_id.bytes() {
+        if byte.is_ascii_graphic() && byte != b'%' {
+            written.push(char::from(byte));
+        } else {
+            written.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::ids::Id as _;
+
+    use super::*;
+
+    #[test]
+    fn a_name_of_a_thread_can_be_read_back_from_the_head() {
+        assert_eq!(in_head("thr_1-a.b::c"), "thr_1-a.b::c");
+        assert_eq!(in_head(" Grüße\n100%"), "%20Gr%C3%BC%C3%9Fe%0A100%25");
+    }
+
+    #[test]
+    fn a_run_that_goes_on_is_no_invitation_to_repeat_the_request() {
+        let problem = goes_on(Problem::new(Code::ServiceOverloaded, ""), RunId::from_bytes([1; 16]));
+        assert_eq!((problem.status, problem.retry_after, problem.after_work), (500, None, true));
+        assert!(problem.message.contains("run_"));
     }
 }

@@ -54,8 +54,7 @@ pub(crate) async fn list(
 }
 
 fn filter(query: &Query) -> Option<SmithFilter> {
-    // An empty filter is one that a form was not filled in for.
-    let text = |name| query.text(name).filter(|text| !text.is_empty());
+    let text = |name| query.filter(name);
     Some(SmithFilter {
         external_id: text("external_id").map(str::to_owned),
         external_id_prefix: text("external_id_prefix").map(str::to_owned),
