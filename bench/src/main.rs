@@ -46,10 +46,7 @@ async fn main() -> anyhow::Result<()> {
         "append of 4 KiB and fdatasync",
         format!("p50 {} ms, p99 {} ms", ms(disk.p50()), ms(disk.p99())),
     ));
-    let (start, before) = (std::time::Instant::now(), others()?);
     let rows = bench.measure(|row| say(&format!("Measuring {row} …"))).await?;
-    let others = ((others()? - before) / start.elapsed().as_secs_f64()).max(0.0);
-    machine.push(("other processes, on average", format!("{others:.2} cores")));
 
     let report = report::render(&machine, &rows);
     writeln!(std::io::stdout(), "{report}")?;
@@ -57,11 +54,6 @@ async fn main() -> anyhow::Result<()> {
         std::fs::write(&bench.options.results, report).context("the report cannot be written")?;
     }
     Ok(())
-}
-
-/// Returns what the machine has worked for others than this process and the servers that it has ended.
-fn others() -> anyhow::Result<f64> {
-    Ok(process::machine_cpu_seconds()? - process::own_cpu_seconds()?)
 }
 
 fn say(text: &str) {

@@ -1,6 +1,7 @@
 //! What the system knows about processes.
 
 use std::fs;
+use std::time::Instant;
 
 use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -22,16 +23,28 @@ pub(crate) fn cpu_seconds(process: u32) -> anyhow::Result<f64> {
     Ok(seconds(ticks))
 }
 
-/// Returns the seconds of a core that this process and its children that have ended have used.
-pub(crate) fn own_cpu_seconds() -> anyhow::Result<f64> {
-    let text = fs::read_to_string("/proc/self/stat")?;
-    Ok(seconds(ticks(&text, 4).context("/proc/self/stat has no times")?))
+/// A watch on what the machine does for others than this process and the children that it has waited for.
+pub(crate) struct Others {
+    start: Instant,
+    used: f64,
 }
 
-/// Returns the seconds of all cores that the machine has worked.
-pub(crate) fn machine_cpu_seconds() -> anyhow::Result<f64> {
-    let text = fs::read_to_string("/proc/stat")?;
-    Ok(seconds(busy_ticks(&text).context("/proc/stat has no times")?))
+impl Others {
+    pub(crate) fn start() -> anyhow::Result<Self> {
+        Ok(Self { start: Instant::now(), used: Self::used()? })
+    }
+
+    /// Returns the cores that others have used on average. Children must have been waited for.
+    pub(crate) fn cores(&self) -> anyhow::Result<f64> {
+        Ok(((Self::used()? - self.used) / self.start.elapsed().as_secs_f64()).max(0.0))
+    }
+
+    fn used() -> anyhow::Result<f64> {
+        let machine = busy_ticks(&fs::read_to_string("/proc/stat")?).context("/proc/stat has no times")?;
+        let own = fs::read_to_string("/proc/self/stat")?;
+        let own = ticks(&own, 4).context("/proc/self/stat has no times")?;
+        Ok(seconds(machine) - seconds(own))
+    }
 }
 
 /// Finds a size that a file of `/proc` gives in kilobytes, in bytes.
@@ -95,7 +108,7 @@ mod tests {
     #[test]
     fn this_process_has_memory_and_has_worked() {
         assert!(resident_bytes(std::process::id()).unwrap() > 100_000);
-        assert!(cpu_seconds(std::process::id()).unwrap() <= machine_cpu_seconds().unwrap());
-        assert!(own_cpu_seconds().unwrap() >= 0.0);
+        assert!(cpu_seconds(std::process::id()).unwrap() >= 0.0);
+        assert!(Others::start().unwrap().cores().unwrap() >= 0.0);
     }
 }

@@ -14,6 +14,8 @@ pub(crate) struct Row {
     pub(crate) verdict: Verdict,
     /// The same without the server, or what else the figure is to be held against.
     pub(crate) baseline: String,
+    /// Cores that other processes used meanwhile, on average.
+    pub(crate) others: f64,
     /// Where the clock starts and stops, and whatever else is needed to understand the figure.
     pub(crate) clock: &'static str,
 }
@@ -40,9 +42,9 @@ impl Verdict {
 
 /// Writes the report.
 pub(crate) fn render(machine: &[(&'static str, String)], rows: &[Row]) -> String {
-    let mut text =
-        "# Results of the benchmarks\n\nWritten by `make bench`. Durability is on in every row.\n\n"
-            .to_owned();
+    let mut text = "# Results of the benchmarks\n\nWritten by `make bench`. Durability is on in every row. \
+        Others: the cores that other processes used meanwhile; much above zero, and a row says little.\n\n"
+        .to_owned();
     for (name, value) in machine {
         let _ = writeln!(text, "- {name}: {value}");
     }
@@ -56,7 +58,7 @@ pub(crate) fn render(machine: &[(&'static str, String)], rows: &[Row]) -> String
 }
 
 fn table(rows: &[Row]) -> String {
-    let head = ["", "workload", "measured", "first target", "met", "baseline"].map(str::to_owned);
+    let head = ["", "workload", "measured", "first target", "met", "baseline", "others"].map(str::to_owned);
     let mut lines = vec![head];
     lines.extend(rows.iter().map(|row| {
         [
@@ -66,9 +68,10 @@ fn table(rows: &[Row]) -> String {
             row.target.to_owned(),
             row.verdict.as_str().to_owned(),
             row.baseline.clone(),
+            format!("{:.2}", row.others),
         ]
     }));
-    let mut widths = [3; 6];
+    let mut widths = [3; 7];
     for line in &lines {
         for (width, cell) in widths.iter_mut().zip(line) {
             *width = cell.chars().count().max(*width);
@@ -141,20 +144,21 @@ mod tests {
             target: "1 ms",
             verdict: Verdict::of(id == "B1"),
             baseline: "-".to_owned(),
+            others: 0.25,
             clock: "From here to there.",
         };
         let machine = [("cores", "2".to_owned())];
         let expected = "\
 # Results of the benchmarks
 
-Written by `make bench`. Durability is on in every row.
+Written by `make bench`. Durability is on in every row. Others: the cores that other processes used meanwhile; much above zero, and a row says little.
 
 - cores: 2
 
-|     | workload  | measured | first target | met | baseline |
-| --- | --------- | -------- | ------------ | --- | -------- |
-| B1  | something | 0.5 ms   | 1 ms         | yes | -        |
-| B2  | something | 2 ms     | 1 ms         | no  | -        |
+|     | workload  | measured | first target | met | baseline | others |
+| --- | --------- | -------- | ------------ | --- | -------- | ------ |
+| B1  | something | 0.5 ms   | 1 ms         | yes | -        | 0.25   |
+| B2  | something | 2 ms     | 1 ms         | no  | -        | 0.25   |
 
 ## What was measured
 

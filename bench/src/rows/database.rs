@@ -51,6 +51,7 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Row> {
         // One delta is carried by one commit at most.
         verdict: Verdict::of(median.statements() <= 14 && median.commits <= 4),
         baseline: "-".to_owned(),
+        others: 0.0,
         clock: "Differences of the counters in `/metrics` from before a run as in B1 until they rest after its answer, requests' \
             own look-ups (token, smith) included; the median of 11 runs on a server that has nothing else to do. \
             All commits are counted, also the one that carries the delta.",

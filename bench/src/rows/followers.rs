@@ -52,6 +52,7 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Row> {
         target: "24 KiB (9000 followers)",
         verdict: Verdict::of(each <= LARGEST),
         baseline: "hyper alone 11.2 KiB; 0.65 % (9000)".to_owned(),
+        others: 0.0,
         clock: "`GET …/runs/{id}/events`, each on a connection of its own, of one run that has said a word and waits for the next. \
             Memory is the growth of Rss from 64 followers to that many more, two seconds after the last has \
             read the word. The processor's clock runs for the idle seconds (30 by default) after that, with a comment to \

@@ -9,6 +9,7 @@ mod start;
 use crate::client::Client;
 use crate::mock::Mock;
 use crate::options::Options;
+use crate::process::Others;
 use crate::report::Row;
 use crate::server::{Data, Program, Project, Server};
 
@@ -28,38 +29,64 @@ struct Stage {
     _data: Data,
 }
 
+/// Rows that are measured together. In this order: the rate of B1 depends on B3.
+#[derive(Clone, Copy, Debug)]
+enum Group {
+    Start,
+    Database,
+    Ceiling,
+    AddedAndFootprint,
+    FirstToken,
+    Followers,
+}
+
+impl Group {
+    const ALL: [Self; 6] = [
+        Self::Start,
+        Self::Database,
+        Self::Ceiling,
+        Self::AddedAndFootprint,
+        Self::FirstToken,
+        Self::Followers,
+    ];
+
+    fn rows(self) -> &'static [&'static str] {
+        match self {
+            Self::Start => &["B11"],
+            Self::Database => &["B15"],
+            Self::Ceiling => &["B3"],
+            Self::AddedAndFootprint => &["B1", "B12"],
+            Self::FirstToken => &["B2"],
+            Self::Followers => &["B7"],
+        }
+    }
+}
+
 impl Bench {
     /// Measures what is wanted. `progress` hears what is under way.
     pub(crate) async fn measure(&self, progress: impl Fn(&str)) -> anyhow::Result<Vec<Row>> {
-        let wants = |row: &str| {
-            let wanted = self.options.wants(row);
-            if wanted {
-                progress(row);
-            }
-            wanted
-        };
         let mut rows = Vec::new();
-        if wants("B11") {
-            rows.extend(start::measure(self)?);
-        }
-        if wants("B15") {
-            rows.push(database::measure(self).await?);
-        }
-        // Before B1, whose rate depends on it.
         let mut ceiling = None;
-        if wants("B3") {
-            let (row, per_second) = runs::ceiling(self).await?;
-            rows.push(row);
-            ceiling = Some(per_second);
-        }
-        if wants("B1") || wants("B12") {
-            rows.extend(footprint::measure(self, ceiling).await?);
-        }
-        if wants("B2") {
-            rows.push(runs::first_token(self).await?);
-        }
-        if wants("B7") {
-            rows.push(followers::measure(self).await?);
+        for group in Group::ALL {
+            if !group.rows().iter().any(|row| self.options.wants(row)) {
+                continue;
+            }
+            progress(&group.rows().join(" and "));
+            let others = Others::start()?;
+            let measured = match group {
+                Group::Start => vec![start::measure(self)?],
+                Group::Database => vec![database::measure(self).await?],
+                Group::Ceiling => {
+                    let (row, per_second) = runs::ceiling(self).await?;
+                    ceiling = Some(per_second);
+                    vec![row]
+                }
+                Group::AddedAndFootprint => footprint::measure(self, ceiling).await?,
+                Group::FirstToken => vec![runs::first_token(self).await?],
+                Group::Followers => vec![followers::measure(self).await?],
+            };
+            let others = others.cores()?;
+            rows.extend(measured.into_iter().map(|row| Row { others, ..row }));
         }
         rows.sort_by_key(|row| row.id.trim_start_matches('B').parse::<u32>().unwrap_or_default());
         Ok(rows)

@@ -73,6 +73,7 @@ pub(super) async fn added(bench: &Bench, stage: &Stage, ceiling: Option<f64>) ->
             ms(through.p50()),
             ms(through.p99())
         ),
+        others: 0.0,
         clock: "`POST /v1/smiths/{id}/runs` with a model that says one chunk, a fresh thread each, 64 smiths in turn. \
             The clock starts when the request is due by the schedule and stops at the last byte of the record of the \
             completed run. Added is the percentile through the server less the percentile of a JSON chat completion sent \
@@ -109,6 +110,7 @@ pub(super) async fn first_token(bench: &Bench) -> anyhow::Result<Row> {
             ms(direct.first.p99()),
             ms(direct.whole.p50())
         ),
+        others: 0.0,
         clock: "The same with `\"stream\": true` and a model that sends its first chunk at once and then 99 more, each in a write \
             of its own. The clock starts when the request is due and stops when the first `message.delta` is read (for the \
             whole stream: at its last byte). The baseline is the first chunk with text of a streamed chat completion of the mock.",
@@ -158,6 +160,7 @@ pub(super) async fn ceiling(bench: &Bench) -> anyhow::Result<(Row, f64)> {
             ms(direct_usual.p50()),
             ms(direct_usual.p99())
         ),
+        others: 0.0,
         clock: "Runs as in B1. The ceiling is the number of completed runs over the time from the first request to the last \
             answer, each connection sending its next request at once, after a second of warm-up. The latency at 200/s is \
             measured as in B1 and not reduced by the baseline. Client and mock use the same cores as the server.",
