@@ -315,16 +315,28 @@ async fn what_a_body_names_of_another_project_is_unknown() {
 async fn headers_widen_nothing() {
     for engine in [Engine::Sqlite, Engine::Postgres] {
         let (_server, _organization, own, other) = tenants(engine).await;
-        let (mine, stranger) = (&own.people[0], &other.people[0]);
+        let (mine, sibling, stranger) = (&own.people[0], &own.people[1], &other.people[0]);
+        let paths = ["/v1/runs".to_owned(), format!("/v1/smiths/{}/runs", mine.smith)];
         for client in [&own.admin, &mine.client] {
             let client = client
-                .with_header("ic-smith-id", &stranger.smith)
                 .with_header("ic-agent-id", "agt_x")
                 .with_header("x-tenant-id", &other.project)
                 .with_header("openai-project", &other.project);
-            for path in ["/v1/runs".to_owned(), format!("/v1/smiths/{}/runs", mine.smith)] {
-                let answer = client.get(&path).await;
+            for path in &paths {
+                let answer = client.get(path).await;
                 assert!(!answer.json.to_string().contains(&stranger.run), "{answer}");
+                answer.expect(200);
+            }
+        }
+        // A smith token may name its own smith as the acting one, and no other, whether or not there is one.
+        for path in &paths {
+            let acting = async |smith: &str| mine.client.with_header("ic-smith-id", smith).get(path).await;
+            acting(&mine.smith).await.expect(200);
+            acting(mine.smith.trim_start_matches("smt_")).await.expect(200);
+            let never = acting(&format!("smt_{NOBODY}")).await;
+            never.expect_error(403, "smith_mismatch");
+            for smith in [&sibling.smith, &stranger.smith, "nobody", ""] {
+                assert_same(&never, &acting(smith).await);
             }
         }
     }

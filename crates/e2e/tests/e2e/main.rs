@@ -14,6 +14,7 @@ mod document;
 mod idempotency;
 mod isolation;
 mod model_keys;
+mod organization;
 mod quickstart;
 mod raw;
 mod replicas;

@@ -77,6 +77,9 @@ async fn every_bearer_route_wants_a_good_token() {
             }
         }
         assert_eq!(server.admin().get("/v1/smiths").await.expect(200)["data"].as_array().unwrap().len(), 1);
+        for secret in [admin, &admin[9..], &broken, &as_smith] {
+            assert!(!server.log().contains(secret), "a token is in the log");
+        }
     })
     .await;
 }

@@ -158,6 +158,26 @@ async fn a_patch_changes_what_it_names_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn changes_at_the_same_time_lose_nothing() {
+    both(async |server| {
+        let smith = server.smith(json!({})).await;
+        let (admin, path) = (server.admin(), smith.path(""));
+        let changes = overridden();
+        let changes = changes.as_object().unwrap().iter().map(|(key, value)| json!({key: value}));
+        let changes: Vec<Value> =
+            changes.chain([json!({"locale": "pt"}), json!({"display_name": "Ana"})]).collect();
+        for answer in join_all(changes.iter().map(|change| admin.patch(&path, change))).await {
+            answer.expect(200);
+        }
+        let changed = admin.get(&path).await.expect(200);
+        for (key, value) in changes.iter().flat_map(|change| change.as_object().unwrap()) {
+            assert_eq!(&changed[key], value, "{changed:#}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn every_wrong_field_is_named_and_changes_nothing() {
     both(async |server| {
         let organization = organization(&server).await;
@@ -297,6 +317,8 @@ async fn pages_hold_every_smith_once_newest_first() {
         }
         let page = server.admin().get(&format!("{SMITHS}?limit=2")).await.expect(200);
         assert_json_snapshot!("smiths_page", redacted(&page));
+        let ids: Vec<&str> = made.iter().map(id).collect();
+        assert!(ids.is_sorted_by(|newer, older| newer > older), "the order of texts is that of time");
         // What is made or archived meanwhile moves nothing of what is still to come.
         let first = server.admin().get(&format!("{SMITHS}?limit=5")).await.expect(200);
         server.admin().post(SMITHS, &json!({})).await.expect(201);
