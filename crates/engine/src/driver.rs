@@ -16,6 +16,7 @@ use store::runs::{JournalEntry, RunConfig, RunRecord, Saved};
 use tokio_util::sync::CancellationToken;
 
 use crate::hub::Topic;
+use crate::keys::Choice;
 use crate::{Inner, cancel, context, structured};
 
 use commit::Pending;
@@ -73,6 +74,8 @@ pub(crate) struct Driver {
     origin: Origin,
     /// Whether nothing can have been said on the thread before.
     is_fresh_thread: bool,
+    /// How the model is called the first time, where that was found out when the run started.
+    choice: Option<Choice>,
     /// Ends when somebody took the run from this driver.
     stop: CancellationToken,
 }
@@ -108,6 +111,7 @@ impl Driver {
             pending: Pending::default(),
             origin,
             is_fresh_thread: false,
+            choice: None,
             stop,
         };
         driver.machine.frames_end_at(stored_seq);
@@ -121,10 +125,12 @@ impl Driver {
         saved: Saved,
         beginning: Vec<Frame>,
         thread: Thread,
+        choice: Choice,
         stop: CancellationToken,
     ) -> Result<Self, Problem> {
         let mut driver = Self::resume(engine, saved, Origin::Lane, stop)?;
         driver.is_fresh_thread = thread == Thread::Fresh;
+        driver.choice = Some(choice);
         let window = driver.engine.hub.window();
         driver.topic.publish(published(driver.record.id, 0, beginning), false, window);
         Ok(driver)

@@ -145,7 +145,7 @@ impl Engine {
             model: choice.model.clone(),
             actor: start.actor,
             request: RunRequest { input, metadata: start.metadata, response_format: start.response_format },
-            config: RunConfig { config: start.config, resolved_model: choice.model },
+            config: RunConfig { config: start.config, resolved_model: choice.model.clone() },
             node,
             beginning: (entry.clone(), NewFrames { from: 0, frames: frames.clone() }),
             waiting: inner.options.max_waiting_per_thread,
@@ -193,7 +193,7 @@ impl Engine {
                     seal: start.seal,
                 };
                 let stop = inner.register(id);
-                let driver = Driver::begin(Arc::clone(inner), saved, frames, thread, stop)?;
+                let driver = Driver::begin(Arc::clone(inner), saved, frames, thread, choice, stop)?;
                 inner.spawn(driver, place);
             }
             Started::Queued => {

@@ -105,10 +105,15 @@ impl Driver {
     }
 
     /// Finds with whom and what the model is called.
-    async fn prepare(&self) -> Result<(models::Credentials, models::Request), Problem> {
+    async fn prepare(&mut self) -> Result<(models::Credentials, models::Request), Problem> {
         let project = self.engine.store.project(self.record.project);
-        let choice =
-            self.engine.keys.choose(&project, Some(self.record.smith), &self.config.resolved_model).await?;
+        let choice = match self.choice.take() {
+            Some(choice) => choice,
+            None => {
+                let keys = &self.engine.keys;
+                keys.choose(&project, Some(self.record.smith), &self.config.resolved_model).await?
+            }
+        };
         let past = match &self.record.request.response_format {
             // A structured answer is one stateless shot.
             Some(_) => Vec::new(),
