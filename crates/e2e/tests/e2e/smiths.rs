@@ -208,6 +208,8 @@ async fn every_wrong_field_is_named_and_changes_nothing() {
             ("pin", json!("1"), 422, "invalid_input"),
             ("pin", json!(1.5), 422, "invalid_input"),
             ("pin", json!(7), 404, "not_found"),
+            ("pin", json!(4_294_967_295_u32), 404, "not_found"),
+            ("pin", json!(4_294_967_296_u64), 422, "invalid_input"),
             ("model", json!(true), 422, "invalid_input"),
             ("model", json!("m".repeat(256)), 422, "invalid_input"),
             ("instructions", json!({}), 422, "invalid_input"),
