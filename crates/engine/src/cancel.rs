@@ -2,7 +2,7 @@
 
 use domain::frames::Frame;
 use domain::ids::RunId;
-use domain::run::{Action, Input, Run, Status};
+use domain::run::{Action, Input, Limits, Run, Status};
 use domain::{Code, Problem};
 use store::ProjectStore;
 use store::runs::{Append, End, JournalEntry, NewFrames, Saved};
@@ -61,7 +61,7 @@ impl Engine {
         let position = u64::try_from(journal.len()).unwrap_or(u64::MAX);
         let content_type = structured::content_type(record.request.response_format.as_ref());
         let entries = journal.into_iter().map(|entry| (entry.input, entry.next_seq));
-        let mut machine = Run::replay(self.inner.machine_limits(), content_type, entries)
+        let mut machine = Run::replay(Limits { model_calls: config.max_model_calls }, content_type, entries)
             .map_err(|_| Problem::internal())?;
         machine.frames_end_at(record.next_seq);
         let project = self.inner.store.project(record.project);
@@ -82,7 +82,9 @@ impl Engine {
         let mut frames = Vec::new();
         let mut entries = Vec::new();
         for input in inputs {
-            frames.extend(machine.apply(input.clone()).map_err(|_| Problem::internal())?);
+            // The journal may be newer than the record beside it: then the run has moved on.
+            let Ok(said) = machine.apply(input.clone()) else { return Ok(false) };
+            frames.extend(said);
             entries.push(JournalEntry { input, next_seq: machine.next_seq() });
         }
         let Some(ending) = machine.ending().cloned() else { return Err(Problem::internal()) };

@@ -111,9 +111,10 @@ impl<'a> Files<'a> {
             return Ok(Some(Attachment::FileUrl { url, filename }));
         }
         let Some(id) = file_id else { return Ok(None) };
+        // Each mention is sent to the provider, so each counts; what does not fit is not even read.
+        let size = self.project.file_size(self.smith, id).await?.and_then(|size| usize::try_from(size).ok());
+        let Some(left) = size.and_then(|size| self.left.checked_sub(size)) else { return Ok(None) };
         let Some((media_type, filename, bytes)) = self.file(id).await? else { return Ok(None) };
-        // Each mention is sent to the provider, so each counts.
-        let Some(left) = self.left.checked_sub(bytes.len()) else { return Ok(None) };
         self.left = left;
         Ok(Some(if is_image {
             Attachment::Image { media_type, bytes }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use domain::Problem;
 use domain::frames::Frame;
-use domain::run::{Action, Input, Run};
+use domain::run::{Action, Input, Limits, Run};
 use store::SmithSeal;
 use store::runs::{JournalEntry, RunConfig, RunRecord, Saved};
 use tokio_util::sync::CancellationToken;
@@ -76,6 +76,8 @@ pub(crate) struct Driver {
     is_fresh_thread: bool,
     /// How the model is called the first time, where that was found out when the run started.
     choice: Option<Choice>,
+    /// What the driver shows its topic when it goes.
+    generation: u64,
     /// Ends when somebody took the run from this driver.
     stop: CancellationToken,
 }
@@ -90,7 +92,7 @@ impl Driver {
     ) -> Result<Self, Problem> {
         let Saved { record, config, journal, seal } = saved;
         let position = u64::try_from(journal.len()).unwrap_or(u64::MAX);
-        let limits = engine.machine_limits();
+        let limits = Limits { model_calls: config.max_model_calls };
         let content_type = structured::content_type(record.request.response_format.as_ref());
         let entries = journal.into_iter().map(|entry| (entry.input, entry.next_seq));
         let machine = Run::replay(limits, content_type, entries).map_err(|refusal| {
@@ -112,10 +114,11 @@ impl Driver {
             origin,
             is_fresh_thread: false,
             choice: None,
+            generation: 0,
             stop,
         };
         driver.machine.frames_end_at(stored_seq);
-        driver.topic.attach();
+        driver.generation = driver.topic.attach();
         Ok(driver)
     }
 
@@ -146,7 +149,7 @@ impl Driver {
             Ok(()) => return Left::Ended,
             Err(stopped) => stopped,
         };
-        self.topic.detach();
+        self.topic.detach(self.generation);
         match stopped {
             Stop::Superseded => Left::Superseded,
             Stop::Broken => Left::Broken,

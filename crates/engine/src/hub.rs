@@ -57,6 +57,8 @@ struct State {
     rests: bool,
     /// Whether a driver on this node publishes here, so that the window is up to date.
     driven: bool,
+    /// Counts the drivers that have published here, so that one that is gone cannot speak for its successor.
+    generation: u64,
 }
 
 /// What a topic has for a follower.
@@ -127,14 +129,24 @@ impl Topic {
     }
 
     /// Says that a driver on this node publishes here from now on.
-    pub(crate) fn attach(&self) {
+    ///
+    /// Returns what the driver has to show when it goes.
+    pub(crate) fn attach(&self) -> u64 {
         let mut state = lock(&self.state);
-        *state = State { driven: true, ..State::default() };
+        let generation = state.generation.wrapping_add(1);
+        *state = State { driven: true, generation, ..State::default() };
+        generation
     }
 
     /// Says that the driver is gone without the run having come to rest.
-    pub(crate) fn detach(&self) {
-        *lock(&self.state) = State::default();
+    pub(crate) fn detach(&self, generation: u64) {
+        {
+            let mut state = lock(&self.state);
+            if state.generation != generation {
+                return;
+            }
+            *state = State { generation, ..State::default() };
+        }
         self.wake();
     }
 
@@ -244,9 +256,12 @@ mod tests {
     fn without_a_driver_only_the_database_knows() {
         let (hub, topic) = hub(3, 10_000);
         assert!(matches!(topic.look(0), Glimpse::Unknown));
-        topic.attach();
+        let first = topic.attach();
         topic.publish(frames(0, 1), false, hub.window());
-        topic.detach();
+        let second = topic.attach();
+        topic.detach(first);
+        assert_eq!(topic.rests(), Some(false), "the successor still publishes");
+        topic.detach(second);
         assert!(matches!(topic.look(0), Glimpse::Unknown));
         assert_eq!(topic.rests(), None);
     }

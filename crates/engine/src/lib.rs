@@ -16,11 +16,10 @@ mod start;
 mod structured;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use domain::ids::RunId;
-use domain::run::Limits;
 use models::Models;
 use store::Store;
 use store::runs::NodeId;
@@ -58,7 +57,9 @@ pub(crate) struct Inner {
     places: Arc<Semaphore>,
     followers: Arc<Semaphore>,
     /// How to stop the drivers of this node, by run.
-    drivers: Mutex<HashMap<RunId, CancellationToken>>,
+    drivers: Mutex<HashMap<RunId, (u64, CancellationToken)>>,
+    /// Tells drivers of the same run apart.
+    registrations: AtomicU64,
     /// Whether other nodes share the database now.
     peers: AtomicBool,
 }
@@ -83,6 +84,7 @@ impl Engine {
             places: Arc::new(Semaphore::new(options.max_running.min(Semaphore::MAX_PERMITS))),
             followers: Arc::new(Semaphore::new(options.max_followers.min(Semaphore::MAX_PERMITS))),
             drivers: Mutex::default(),
+            registrations: AtomicU64::new(0),
             peers: AtomicBool::new(false),
             store,
             keys,
@@ -110,10 +112,6 @@ impl Engine {
 }
 
 impl Inner {
-    pub(crate) fn machine_limits(&self) -> Limits {
-        Limits { model_calls: self.options.max_model_calls }
-    }
-
     pub(crate) fn node(&self) -> NodeId {
         *self.node.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -125,7 +123,7 @@ impl Inner {
     /// Stops this node's driver of a run, because the run was taken from it. Returns whether there is one.
     pub(crate) fn supersede(&self, run: RunId) -> bool {
         let drivers = self.drivers.lock().unwrap_or_else(PoisonError::into_inner);
-        drivers.get(&run).inspect(|stop| stop.cancel()).is_some()
+        drivers.get(&run).inspect(|(_, stop)| stop.cancel()).is_some()
     }
 
     /// Tells whether this node has a driver of a run.
@@ -135,36 +133,55 @@ impl Inner {
 
     fn supersede_all(&self) {
         let drivers = self.drivers.lock().unwrap_or_else(PoisonError::into_inner);
-        for stop in drivers.values() {
+        for (_, stop) in drivers.values() {
             stop.cancel();
         }
     }
 
-    /// Registers a driver, so that it can be stopped.
-    fn register(&self, run: RunId) -> CancellationToken {
+    /// Registers a driver, so that it can be stopped. One that was there before has lost the run.
+    fn register(self: &Arc<Self>, run: RunId) -> Registration {
+        let number = self.registrations.fetch_add(1, Ordering::Relaxed);
         let stop = CancellationToken::new();
-        self.drivers.lock().unwrap_or_else(PoisonError::into_inner).insert(run, stop.clone());
-        stop
-    }
-
-    fn unregister(&self, run: RunId) {
-        self.drivers.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
+        let mut drivers = self.drivers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, before)) = drivers.insert(run, (number, stop.clone())) {
+            before.cancel();
+        }
+        drop(drivers);
+        Registration { inner: Arc::clone(self), run, number, stop }
     }
 
     /// Lets a driver run in a task of its own, and moves its thread's lane on when it is done.
-    fn spawn(self: &Arc<Self>, driver: Driver, place: OwnedSemaphorePermit) {
+    fn spawn(self: &Arc<Self>, driver: Driver, registration: Registration, place: OwnedSemaphorePermit) {
         let inner = Arc::clone(self);
         self.tasks.spawn(async move {
             let record = driver.record();
-            let (run, smith, thread_id) = (record.id, record.smith, record.thread_id.clone());
+            let (run, fence) = (record.id, record.fence);
+            let (smith, thread_id) = (record.smith, record.thread_id.clone());
             let left = driver.drive().await;
-            inner.unregister(run);
+            drop(registration);
             drop(place);
             match left {
                 Left::Ended | Left::Superseded => inner.move_lane_on(smith, &thread_id).await,
-                Left::Broken => inner.give_back(run).await,
+                Left::Broken => inner.give_back(run, fence).await,
                 Left::HandedOver => {}
             }
         });
+    }
+}
+
+/// That this node drives a run, for as long as it is held: also a driver that panics lets go of it.
+pub(crate) struct Registration {
+    inner: Arc<Inner>,
+    run: RunId,
+    number: u64,
+    stop: CancellationToken,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let mut drivers = self.inner.drivers.lock().unwrap_or_else(PoisonError::into_inner);
+        if drivers.get(&self.run).is_some_and(|(number, _)| *number == self.number) {
+            drivers.remove(&self.run);
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! Keeping runs going: this node's beat, the watch over the others, orphans, stalled lanes, shutdown.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use domain::ids::{RunId, SmithId};
@@ -22,24 +22,62 @@ const BEATS: u32 = 4;
 impl Engine {
     /// Keeps runs going until `shutdown`, then lets those under way finish for a bounded time and gives the rest back.
     pub async fn run(&self, shutdown: CancellationToken) {
-        tokio::join!(self.beat(&shutdown), self.listen(&shutdown));
-        self.drain().await;
+        let left = CancellationToken::new();
+        let work = async {
+            tokio::join!(self.rounds(&shutdown), self.listen(&shutdown));
+            self.drain().await;
+            left.cancel();
+        };
+        tokio::join!(self.beat(&left), work);
     }
 
-    /// Shows that this node lives, and looks after what others have left.
-    async fn beat(&self, shutdown: &CancellationToken) {
-        let mut watch = Watch::new(self.inner.store.server().shares_database());
-        let mut beat = tokio::time::interval(self.inner.options.lease() / BEATS);
-        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    /// Shows that this node lives, until it has left: nothing that takes long may come between two beats.
+    async fn beat(&self, left: &CancellationToken) {
+        let inner = &self.inner;
+        let server = inner.store.server();
+        let mut beat = self.ticks();
         loop {
             tokio::select! {
-                () = shutdown.cancelled() => return,
+                () = left.cancelled() => return,
                 _ = beat.tick() => {}
             }
-            if let Err(error) = self.round(&mut watch).await {
+            match server.beat(inner.node()).await {
+                Ok(true) => {}
+                // Signed off, or given up by the others after the last beat.
+                Ok(false) if inner.closing.is_cancelled() => {}
+                Ok(false) => {
+                    if let Err(error) = inner.join_again().await {
+                        tracing::warn!(error = %error, "This node could not join again yet.");
+                    }
+                }
+                Err(error) => tracing::warn!(error = %error, "A beat was not stored."),
+            }
+        }
+    }
+
+    /// Looks after what others have left.
+    async fn rounds(&self, shutdown: &CancellationToken) {
+        let mut watch = Watch::new(self.inner.store.server().shares_database());
+        let mut round = self.ticks();
+        loop {
+            let looked = async {
+                round.tick().await;
+                self.round(&mut watch).await
+            };
+            let looked = tokio::select! {
+                () = shutdown.cancelled() => return,
+                looked = looked => looked,
+            };
+            if let Err(error) = looked {
                 tracing::warn!(error = %error, "The round over runs and replicas failed; the next one tries again.");
             }
         }
+    }
+
+    fn ticks(&self) -> tokio::time::Interval {
+        let mut ticks = tokio::time::interval(self.inner.options.lease() / BEATS);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        ticks
     }
 
     /// Hears what other processes announce.
@@ -82,7 +120,7 @@ struct Watch {
     shared: bool,
     seen: HashMap<NodeId, (u64, Instant)>,
     /// Runs of this node that had no driver in the round before.
-    idle: HashSet<RunId>,
+    idle: HashSet<(RunId, u64)>,
 }
 
 impl Watch {
@@ -113,16 +151,6 @@ impl Engine {
     async fn round(&self, watch: &mut Watch) -> Result<(), store::Error> {
         let inner = &self.inner;
         let server = inner.store.server();
-        if !server.beat(inner.node()).await? {
-            // The others gave this node up, so its runs are theirs by now. It starts over under a new name.
-            tracing::warn!(
-                "The other replicas had given this node up: it was silent for too long. Its runs go on elsewhere."
-            );
-            inner.supersede_all();
-            let node: NodeId = inner.store.ids().random();
-            server.join(node).await?;
-            *inner.node.write().unwrap_or_else(std::sync::PoisonError::into_inner) = node;
-        }
         let others = server.other_nodes(inner.node()).await?;
         inner.peers.store(watch.shared && !others.is_empty(), Ordering::Relaxed);
         for (node, beat) in watch.note(&others, Instant::now(), inner.options.lease()) {
@@ -135,10 +163,10 @@ impl Engine {
         for (smith, thread_id) in server.stalled_threads(HANDFUL).await? {
             inner.move_lane_on(smith, &thread_id).await;
         }
-        for run in server.runs_of_archived_smiths(HANDFUL).await? {
-            let project = inner.store.project(run.project);
-            if let Err(problem) = self.cancel_here(&project, run.run, Some("smith_archived")).await {
-                tracing::warn!(run.id = %run.run, error = %problem, "A run of an archived smith could not be cancelled.");
+        for (run, project) in server.runs_of_archived_smiths(HANDFUL).await? {
+            let project = inner.store.project(project);
+            if let Err(problem) = self.cancel_here(&project, run, Some("smith_archived")).await {
+                tracing::warn!(run.id = %run, error = %problem, "A run of an archived smith could not be cancelled.");
             }
         }
         Ok(())
@@ -149,10 +177,11 @@ impl Engine {
         let server = self.inner.store.server();
         let owned = server.runs_of_node(self.inner.node()).await?;
         // One that was just claimed may be on its way to its driver; it gets until the next round.
-        let idle: HashSet<RunId> = owned.into_iter().filter(|run| !self.inner.is_driven(*run)).collect();
-        for run in idle.intersection(&watch.idle) {
+        let idle: HashSet<(RunId, u64)> =
+            owned.into_iter().filter(|(run, _)| !self.inner.is_driven(*run)).collect();
+        for (run, fence) in idle.intersection(&watch.idle) {
             tracing::warn!(run.id = %run, "A run of this node had no driver; it is taken up again.");
-            server.release_claim(*run, self.inner.node()).await?;
+            server.release_run(*run, self.inner.node(), *fence).await?;
         }
         watch.idle = idle;
         Ok(())
@@ -160,6 +189,18 @@ impl Engine {
 }
 
 impl Inner {
+    /// Starts over under a new name: the others gave this node up, so its runs are theirs by now.
+    async fn join_again(&self) -> Result<(), store::Error> {
+        tracing::warn!(
+            "The other replicas had given this node up: it was silent for too long. Its runs go on elsewhere."
+        );
+        self.supersede_all();
+        let node: NodeId = self.store.ids().random();
+        self.store.server().join(node).await?;
+        *self.node.write().unwrap_or_else(PoisonError::into_inner) = node;
+        Ok(())
+    }
+
     async fn take_up_orphans(self: &Arc<Self>) -> Result<(), store::Error> {
         loop {
             let free = self.places.available_permits().min(HANDFUL);
@@ -167,11 +208,12 @@ impl Inner {
                 return Ok(());
             }
             let claimed = self.store.server().claim_orphans(self.node(), free).await?;
-            let last = claimed.len() < free;
+            let mut goes_on = claimed.len() == free;
             for claimed in claimed {
-                self.take_up(claimed, Origin::Orphan).await;
+                // One that cannot be taken up would be claimed again at once: the next round is soon enough.
+                goes_on &= self.take_up(claimed, Origin::Orphan).await;
             }
-            if last {
+            if !goes_on {
                 return Ok(());
             }
         }
@@ -183,7 +225,9 @@ impl Inner {
             return;
         }
         match self.store.server().next_on_thread(self.node(), smith, thread_id).await {
-            Ok(Some(claimed)) => self.take_up(claimed, Origin::Lane).await,
+            Ok(Some(claimed)) => {
+                self.take_up(claimed, Origin::Lane).await;
+            }
             Ok(None) => {}
             Err(error) => {
                 tracing::warn!(error = %error, "A thread's next run could not be started; the next round tries again.");
@@ -191,30 +235,36 @@ impl Inner {
         }
     }
 
-    /// Runs what was claimed. Whatever gets in the way, the run is given back for the next round.
-    async fn take_up(self: &Arc<Self>, claimed: Claimed, origin: Origin) {
-        let project = self.store.project(claimed.project);
-        let saved = match project.saved_run(claimed.run).await {
-            Ok(Some(saved)) => saved,
-            Ok(None) => return,
-            Err(error) => {
-                tracing::error!(run.id = %claimed.run, error = %error, "A run could not be loaded.");
-                return self.give_back(claimed.run).await;
+    /// Runs what was claimed. Whatever gets in the way, the run is given back for the next round. Returns whether it runs.
+    async fn take_up(self: &Arc<Self>, claimed: Claimed, origin: Origin) -> bool {
+        let Claimed { run, project, fence } = claimed;
+        let saved = self.store.project(project).saved_run(run).await;
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        match (saved, place) {
+            // This process may have slept since the claim: the run is driven only under the number that it was claimed with.
+            (Ok(Some(saved)), _) if saved.record.fence != fence => false,
+            (Ok(Some(saved)), Ok(place)) => {
+                let registration = self.register(run);
+                let driver = Driver::resume(Arc::clone(self), saved, origin, registration.stop.clone());
+                let Ok(driver) = driver else { return false };
+                self.spawn(driver, registration, place);
+                true
             }
-        };
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            return self.give_back(claimed.run).await;
-        };
-        let stop = self.register(claimed.run);
-        match Driver::resume(Arc::clone(self), saved, origin, stop) {
-            Ok(driver) => self.spawn(driver, place),
-            Err(_) => self.unregister(claimed.run),
+            (Ok(None), _) => false,
+            (saved, _) => {
+                if let Err(error) = saved {
+                    tracing::error!(run.id = %run, error = %error, "A run could not be loaded.");
+                }
+                let inner = Arc::clone(self);
+                self.tasks.spawn(async move { inner.give_back(run, fence).await });
+                false
+            }
         }
     }
 
     /// Gives a run back until the database has taken it: a live node's beat protects what it does not run.
-    pub(crate) async fn give_back(&self, run: RunId) {
-        while let Err(error) = self.store.server().release_claim(run, self.node()).await {
+    pub(crate) async fn give_back(&self, run: RunId, fence: u64) {
+        while let Err(error) = self.store.server().release_run(run, self.node(), fence).await {
             tracing::warn!(run.id = %run, error = %error, "A run could not be given back yet.");
             tokio::select! {
                 () = self.drained.cancelled() => return,

@@ -6,7 +6,7 @@ use domain::content::Message;
 use domain::ids::{AgentId, MintedThreadId, RunId, SmithId};
 use domain::principals::Actor;
 use domain::response_format::ResponseFormat;
-use domain::run::{Input, Run, Status};
+use domain::run::{Input, Limits, Run, Status};
 use domain::smiths::Config;
 use domain::{Code, Problem};
 use serde_json::{Map, Value};
@@ -126,7 +126,7 @@ impl Engine {
         let thread = if start.thread_id.is_some() { Thread::Named } else { Thread::Fresh };
         let thread_id = start.thread_id.unwrap_or_else(|| ids.mint::<MintedThreadId>().to_string());
         let content_type = structured::content_type(start.response_format.as_ref());
-        let mut machine = Run::new(inner.machine_limits(), content_type);
+        let mut machine = Run::new(Limits { model_calls: inner.options.max_model_calls }, content_type);
         let begins = Input::Started {
             smith_id: start.smith,
             thread_id: thread_id.clone(),
@@ -145,7 +145,11 @@ impl Engine {
             model: choice.model.clone(),
             actor: start.actor,
             request: RunRequest { input, metadata: start.metadata, response_format: start.response_format },
-            config: RunConfig { config: start.config, resolved_model: choice.model.clone() },
+            config: RunConfig {
+                config: start.config,
+                resolved_model: choice.model.clone(),
+                max_model_calls: inner.options.max_model_calls,
+            },
             node,
             beginning: (entry.clone(), NewFrames { from: 0, frames: frames.clone() }),
             waiting: inner.options.max_waiting_per_thread,
@@ -192,9 +196,16 @@ impl Engine {
                     journal: vec![entry],
                     seal: start.seal,
                 };
-                let stop = inner.register(id);
-                let driver = Driver::begin(Arc::clone(inner), saved, frames, thread, choice, stop)?;
-                inner.spawn(driver, place);
+                let registration = inner.register(id);
+                let driver = Driver::begin(
+                    Arc::clone(inner),
+                    saved,
+                    frames,
+                    thread,
+                    choice,
+                    registration.stop.clone(),
+                )?;
+                inner.spawn(driver, registration, place);
             }
             Started::Queued => {
                 drop(place);

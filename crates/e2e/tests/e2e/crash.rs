@@ -163,7 +163,7 @@ impl Client {
 async fn nothing_that_a_client_has_seen_is_lost_or_changed_by_kills() {
     const ROUNDS: usize = 6;
     const RUNS: usize = 6;
-    let script = "[[rule]]\nsay = \"The quick brown fox jumps over the lazy dog and runs on through the wood until it is night.\"\nchunk = \"words\"\ndelay_ms = 4\n";
+    let script = "[[rule]]\nsay = \"The quick brown fox jumps over the lazy dog and runs on through the wood until it is night.\"\nchunk = \"words\"\ndelay_ms = 12\n";
     for engine in ENGINES {
         let mut server = Setup::on(engine).with_configuration(LEASE).with_script("fox", script).start().await;
         let smith = server.smith(json!({"model": "scripted/fox"})).await;
@@ -182,7 +182,7 @@ async fn nothing_that_a_client_has_seen_is_lost_or_changed_by_kills() {
                 let mut stream = server.admin().follow(&clients[0].path, None).await;
                 stream.take_until("message.delta").await;
             }
-            let moment = Duration::from_millis(if round == 0 { 0 } else { rand::rng().random_range(0..160) });
+            let moment = Duration::from_millis(if round == 0 { 0 } else { rand::rng().random_range(0..400) });
             {
                 let reading =
                     futures::future::join_all(clients.iter_mut().map(|client| client.read_on(&server)));

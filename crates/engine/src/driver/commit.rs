@@ -20,6 +20,12 @@ pub(super) struct Pending {
     pub(super) bytes: usize,
 }
 
+impl Pending {
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty() && self.journal.is_empty()
+    }
+}
+
 pub(super) type Commit = Pin<Box<dyn Future<Output = Result<bool, store::Error>> + Send>>;
 
 impl Driver {
@@ -73,7 +79,7 @@ impl Driver {
     }
 
     pub(super) async fn flush(&mut self) -> Result<(), Stop> {
-        if self.pending.frames.is_empty() && self.pending.journal.is_empty() {
+        if self.pending.is_empty() {
             return Ok(());
         }
         let (commit, frames) = self.start_commit();

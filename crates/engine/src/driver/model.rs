@@ -36,6 +36,8 @@ impl Driver {
     pub(super) async fn call_model(&mut self) -> Result<(), Stop> {
         let (credentials, request) = match self.prepare().await {
             Ok(prepared) => prepared,
+            // The run can wait for the database; only what the database has nothing to do with ends it.
+            Err(problem) if problem.code == Code::StorageUnavailable => return Err(Stop::Broken),
             Err(problem) => return self.call_failed(problem.code, problem.message),
         };
         let format = self.record.request.response_format.clone();
@@ -46,7 +48,7 @@ impl Driver {
         let drained = self.engine.drained.clone();
         let mut commit: Option<(Commit, Vec<Arc<Published>>)> = None;
         loop {
-            if commit.is_none() && !self.pending.frames.is_empty() {
+            if commit.is_none() && !self.pending.is_empty() {
                 commit = Some(self.start_commit());
             }
             let full = self.pending.bytes > self.engine.options.max_pending_bytes;

@@ -27,6 +27,8 @@ const CHANNEL: &str = "ingram";
 const GUARD: &str = "IG001";
 /// How many announcements a slow listener may lag behind before it has to look for itself.
 const ANNOUNCEMENTS: usize = 4096;
+/// After how much silence a connection to the server is given up.
+const SILENCE: Duration = Duration::from_secs(30);
 /// How often a batch is sent again that PostgreSQL gave up to resolve a deadlock.
 const DEADLOCK_RETRIES: usize = 3;
 
@@ -55,6 +57,8 @@ impl Postgres {
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(options.wait);
         }
+        // A server that vanished without a word must not hold connections for hours.
+        config.tcp_user_timeout(SILENCE).keepalives_idle(SILENCE / 3).keepalives_interval(SILENCE / 6);
         let (announcements, _) = broadcast::channel(ANNOUNCEMENTS);
         let (manager, listener) = if config.get_ssl_mode() == SslMode::Require {
             let tls = egress::tls_config().map_err(|error| DbError::Unavailable(error.to_string()))?;
@@ -92,7 +96,13 @@ impl Postgres {
     }
 
     pub(super) async fn script(&self, sql: &str) -> Result<(), DbError> {
-        self.connection().await?.batch_execute(sql).await.map_err(|error| translate(&error))
+        let connection = self.connection().await?;
+        let done = connection.batch_execute(sql).await;
+        if done.is_err() {
+            // The connection goes back to the pool, and must not take a broken transaction along.
+            let _ = connection.batch_execute("rollback").await;
+        }
+        done.map_err(|error| translate(&error))
     }
 
     pub(super) async fn commit(&self, batch: Batch) -> Result<Outcome, DbError> {

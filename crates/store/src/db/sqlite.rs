@@ -34,7 +34,7 @@ pub(super) struct Sqlite {
 struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
-    places: Semaphore,
+    places: Arc<Semaphore>,
 }
 
 impl Sqlite {
@@ -59,19 +59,21 @@ impl Sqlite {
         let readers = Readers {
             path,
             idle: Mutex::new(Vec::new()),
-            places: Semaphore::new(options.connections.max(1)),
+            places: Arc::new(Semaphore::new(options.connections.max(1))),
         };
         Ok(Self { writer, readers: Arc::new(readers), wait: options.wait })
     }
 
     pub(super) async fn read(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, DbError> {
         let sql = numbered(sql);
-        let _place = tokio::time::timeout(self.wait, self.readers.places.acquire())
+        let place = tokio::time::timeout(self.wait, Arc::clone(&self.readers.places).acquire_owned())
             .await
             .map_err(|_| DbError::Unavailable("no reader became free".to_owned()))?
             .map_err(|_| DbError::Unavailable("the database is closed".to_owned()))?;
         let readers = Arc::clone(&self.readers);
         tokio::task::spawn_blocking(move || {
+            // Held until the read is done, also when whoever asked has gone.
+            let _place = place;
             let idle = lock(&readers.idle).pop();
             let connection = match idle {
                 Some(connection) => connection,
@@ -189,11 +191,26 @@ fn write_group(connection: &Connection, group: Vec<(Batch, Reply)>) {
         return;
     }
     let mut answers = Vec::with_capacity(group.len());
-    for (batch, reply) in group {
-        answers.push((write_batch(connection, &batch), reply));
+    let mut group = group.into_iter();
+    for (batch, reply) in group.by_ref() {
+        let answer = write_batch(connection, &batch);
+        let failed = answer.is_err();
+        answers.push((answer, reply));
+        // A full disk makes SQLite roll back everything by itself: what follows must not open a transaction of its own.
+        if failed && connection.is_autocommit() {
+            break;
+        }
     }
-    let committed = run(connection, "commit");
-    if committed.is_err() {
+    let lost = connection.is_autocommit();
+    for (_, reply) in group {
+        let _ = reply.send(Err(DbError::Unavailable("the database gave up a group of writes".to_owned())));
+    }
+    let committed = if lost {
+        Err(DbError::Unavailable("the database gave up a group of writes".to_owned()))
+    } else {
+        run(connection, "commit")
+    };
+    if committed.is_err() && !connection.is_autocommit() {
         let _ = run(connection, "rollback");
     }
     for (answer, reply) in answers {

@@ -161,17 +161,6 @@ impl ServerStore {
         Ok(())
     }
 
-    /// Gives back a run that this node claimed and does not run.
-    pub async fn release_claim(&self, run: RunId, node: NodeId) -> Result<(), Error> {
-        let mut batch = Batch::new();
-        batch.exec(
-            "update runs set owner = null where id = $1 and owner = $2 and status = 'running'",
-            params![run, node],
-        );
-        self.store.db().commit(batch).await?;
-        Ok(())
-    }
-
     /// Lists runs that were sealed because they could not go on, newest first.
     pub async fn poisoned_runs(&self, limit: usize) -> Result<Vec<RunId>, Error> {
         let rows = self

@@ -7,7 +7,7 @@
 use domain::ids::{ProjectId, RunId, SmithId};
 
 use super::NodeId;
-use crate::db::params;
+use crate::db::{Row, params};
 use crate::{Batch, Dialect, Error, ServerStore};
 
 /// A run that this node has to run from now on.
@@ -15,6 +15,8 @@ use crate::{Batch, Dialect, Error, ServerStore};
 pub struct Claimed {
     pub run: RunId,
     pub project: ProjectId,
+    /// The number that the right to the run rests on.
+    pub fence: u64,
 }
 
 const ALIVE: &str = "node_alive";
@@ -92,18 +94,22 @@ impl ServerStore {
 
     /// Takes over up to `limit` runs that nobody runs.
     pub async fn claim_orphans(&self, node: NodeId, limit: usize) -> Result<Vec<Claimed>, Error> {
-        let orphans = "select id from runs where status = 'running' and owner is null order by id limit $2";
+        // A node that was buried may have stored a run before it noticed: an owner without a row is none.
+        let nobody = "(owner is null or not exists (select 1 from nodes where nodes.id = runs.owner))";
+        let orphans =
+            format!("select id from runs where status = 'running' and {nobody} order by id limit $2");
         let skip = self.store.db().dialect().skip_locked();
         let mut batch = Batch::new();
         batch.exec(
             format!(
-                "update runs set owner = $1, fence = fence + 1 where id in ({orphans}{skip}) and owner is null \
-                 returning id, project_id"
+                "update runs set owner = $1, fence = fence + 1 where id in ({orphans}{skip}) and {nobody} \
+                 returning id, project_id, fence"
             ),
             params![node, limit],
         );
         let outcome = self.store.db().commit(batch).await?;
-        outcome.rows(0).iter().map(|row| Ok(Claimed { run: row.get(0)?, project: row.get(1)? })).collect()
+        let claimed = |row: &Row| Ok(Claimed { run: row.get(0)?, project: row.get(1)?, fence: row.get(2)? });
+        outcome.rows(0).iter().map(claimed).collect()
     }
 
     /// Gives the free lane of a thread to the run that has waited longest, if there is one.
@@ -117,19 +123,21 @@ impl ServerStore {
             .store
             .db()
             .read_one(
-                "select id, project_id from runs where smith_id = $1 and thread_id = $2 and status = 'queued' order by id limit 1",
+                "select id, project_id, fence from runs where smith_id = $1 and thread_id = $2 and status = 'queued' order by id limit 1",
                 params![smith, thread_id],
             )
             .await?;
         let Some(waiting) = waiting else { return Ok(None) };
-        let claimed = Claimed { run: waiting.get(0)?, project: waiting.get(1)? };
+        let fence: u64 = waiting.get(2)?;
+        let claimed =
+            Claimed { run: waiting.get(0)?, project: waiting.get(1)?, fence: fence.saturating_add(1) };
         let mut batch = Batch::new();
         batch
             .exec(
                 "update runs set status = 'running', owner = $1, fence = fence + 1, updated_at = $2 \
-                 where id = $3 and status = 'queued' and not exists (select 1 from runs where smith_id = $4 and thread_id = $5 \
+                 where id = $3 and status = 'queued' and fence = $6 and not exists (select 1 from runs where smith_id = $4 and thread_id = $5 \
                  and status in ('running', 'paused_for_approval', 'paused_for_tool'))",
-                params![node, self.store.ids().now(), claimed.run, smith, thread_id],
+                params![node, self.store.ids().now(), claimed.run, smith, thread_id, fence],
             )
             .must_change_one_row(TURN);
         match self.store.db().commit(batch).await.map_err(Error::from) {
@@ -157,17 +165,17 @@ impl ServerStore {
     }
 
     /// Lists the running runs of a node.
-    pub async fn runs_of_node(&self, node: NodeId) -> Result<Vec<RunId>, Error> {
+    pub async fn runs_of_node(&self, node: NodeId) -> Result<Vec<(RunId, u64)>, Error> {
         let rows = self
             .store
             .db()
-            .read("select id from runs where owner = $1 and status = 'running'", params![node])
+            .read("select id, fence from runs where owner = $1 and status = 'running'", params![node])
             .await?;
-        Ok(rows.iter().map(|row| row.get(0)).collect::<Result<_, _>>()?)
+        Ok(rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect::<Result<_, crate::DbError>>()?)
     }
 
     /// Finds runs that should have been cancelled with their smith: the process that archived it died in between.
-    pub async fn runs_of_archived_smiths(&self, limit: usize) -> Result<Vec<Claimed>, Error> {
+    pub async fn runs_of_archived_smiths(&self, limit: usize) -> Result<Vec<(RunId, ProjectId)>, Error> {
         let of = |status: &str| {
             format!(
                 "select runs.id, runs.project_id from runs join smiths on smiths.id = runs.smith_id \
@@ -176,6 +184,6 @@ impl ServerStore {
         };
         let sql = format!("{} union all {} limit $1", of("running"), of("queued"));
         let rows = self.store.db().read(&sql, params![limit]).await?;
-        rows.iter().map(|row| Ok(Claimed { run: row.get(0)?, project: row.get(1)? })).collect()
+        Ok(rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect::<Result<_, crate::DbError>>()?)
     }
 }

@@ -54,6 +54,8 @@ pub struct RunConfig {
     pub config: Config,
     /// The model that answers, resolved: `provider/model` or an id with a well-known prefix.
     pub resolved_model: String,
+    /// How often the run may call the model: what bounded its past has to bound its fold.
+    pub max_model_calls: u32,
 }
 
 /// What came of a run.

@@ -128,8 +128,8 @@ async fn an_archived_smith_starts_nothing_and_what_it_left_is_found() {
         let refused = world.project.start_run(&world.smith.seal, &world.run("u")).await;
         assert!(matches!(refused, Err(StartError::SmithGone)));
         let left = world.store.server().runs_of_archived_smiths(10).await.unwrap();
-        assert_eq!(left.iter().map(|left| left.run).collect::<Vec<_>>(), [run]);
-        assert_eq!(world.store.server().runs_of_node(NODE).await.unwrap(), [run]);
+        assert_eq!(left, [(run, world.project.id())]);
+        assert_eq!(world.store.server().runs_of_node(NODE).await.unwrap(), [(run, 1)]);
     })
     .await;
 }
@@ -227,12 +227,26 @@ async fn a_node_that_stood_still_loses_its_runs_and_finds_out() {
         assert!(server.bury(NODE, 1).await.unwrap());
         assert!(!server.beat(NODE).await.unwrap());
         let claimed = server.claim_orphans(OTHER, 10).await.unwrap();
-        assert_eq!(claimed, [Claimed { run, project: world.project.id() }]);
+        assert_eq!(claimed, [Claimed { run, project: world.project.id(), fence: 3 }]);
         assert!(server.claim_orphans(NODE, 10).await.unwrap().is_empty());
         assert!(!world.append(run, 1, 1, "from the grave").await);
         let record = world.record(run).await;
         assert_eq!(record.crashes, 1);
         assert!(world.append(run, record.fence, 1, "from the heir").await);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_run_that_a_buried_node_stored_afterwards_is_an_orphan_too() {
+    both(async |location| {
+        let world = world(open(location).await).await;
+        let server = world.store.server();
+        server.join(OTHER).await.unwrap();
+        let (run, _) = world.start("t").await;
+        let claimed = server.claim_orphans(OTHER, 10).await.unwrap();
+        assert_eq!(claimed.iter().map(|claimed| claimed.run).collect::<Vec<_>>(), [run]);
+        assert!(server.claim_orphans(OTHER, 10).await.unwrap().is_empty());
     })
     .await;
 }
@@ -262,6 +276,9 @@ async fn orphans_are_shared_between_claimers() {
             world.start(&thread.to_string()).await;
         }
         server.bury(NODE, 0).await.unwrap();
+        for node in 0..3_u8 {
+            server.join([node + 10; 16]).await.unwrap();
+        }
         let claims = (0..3_u8).map(|node| {
             let server = world.store.server();
             async move { server.claim_orphans([node + 10; 16], 3).await.unwrap() }
