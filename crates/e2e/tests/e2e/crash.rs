@@ -163,10 +163,14 @@ impl Client {
 async fn nothing_that_a_client_has_seen_is_lost_or_changed_by_kills() {
     const ROUNDS: usize = 6;
     const RUNS: usize = 6;
-    let script = "[[rule]]\nsay = \"The quick brown fox jumps over the lazy dog and runs on through the wood until it is night.\"\nchunk = \"words\"\ndelay_ms = 12\n";
+    let script = "[[rule]]\nsay = \"The quick brown fox jumps over the lazy dog and runs on through the wood until it is night.\"\nchunk = \"words\"\nchunk_delay_ms = 8\n";
     for engine in ENGINES {
-        let mut server = Setup::on(engine).with_configuration(LEASE).with_script("fox", script).start().await;
+        let slow = script.replace("chunk_delay_ms = 8", "chunk_delay_ms = 120");
+        let setup =
+            Setup::on(engine).with_configuration(LEASE).with_script("fox", script).with_script("slow", &slow);
+        let mut server = setup.start().await;
         let smith = server.smith(json!({"model": "scripted/fox"})).await;
+        let slow = server.smith(json!({"model": "scripted/slow"})).await;
         let mut clients = Vec::new();
         for round in 0..ROUNDS {
             for run in 0..RUNS {
@@ -178,9 +182,13 @@ async fn nothing_that_a_client_has_seen_is_lost_or_changed_by_kills() {
                 clients.push(Client { path, seen: Vec::new() });
             }
             if round == 0 {
-                // The first kill surely hits a run under way.
-                let mut stream = server.admin().follow(&clients[0].path, None).await;
+                // The first kill surely hits a run under way: this one takes seconds, and has just begun to speak.
+                let body = json!({"input": "go", "stream": true});
+                let mut stream =
+                    server.admin().stream(reqwest::Method::POST, &slow.path("/runs"), Some(&body)).await;
                 stream.take_until("message.delta").await;
+                let path = slow.path(&format!("/runs/{}/events", stream.header("ic-run-id")));
+                clients.push(Client { path, seen: Vec::new() });
             }
             let moment = Duration::from_millis(if round == 0 { 0 } else { rand::rng().random_range(0..400) });
             {
@@ -207,7 +215,7 @@ async fn nothing_that_a_client_has_seen_is_lost_or_changed_by_kills() {
             resumed += stored.iter().filter(|frame| frame.event == "run.resumed").count();
         }
         let runs: Value = server.admin().get("/v1/runs?limit=200").await.expect(200);
-        assert_eq!(runs["data"].as_array().unwrap().len(), ROUNDS * RUNS, "no run is lost or doubled");
+        assert_eq!(runs["data"].as_array().unwrap().len(), ROUNDS * RUNS + 1, "no run is lost or doubled");
         assert!(resumed > 0, "the kills hit runs under way");
     }
 }

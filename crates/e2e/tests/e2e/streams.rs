@@ -140,7 +140,7 @@ async fn a_client_that_goes_away_does_not_end_its_run() {
 #[tokio::test]
 async fn frames_leave_one_by_one_as_soon_as_they_are_stored() {
     // Without TCP_NODELAY each small write would wait for the acknowledgement of the one before, 40 ms a time.
-    let script = "[[rule]]\nsay = \"a b c d e f g h i j k l m n o p q r s t u v w x y z a b c d e f g h i j k l m n\"\nchunk = \"words\"\ndelay_ms = 1\n";
+    let script = "[[rule]]\nsay = \"a b c d e f g h i j k l m n o p q r s t u v w x y z a b c d e f g h i j k l m n\"\nchunk = \"words\"\nchunk_delay_ms = 1\n";
     let server = Setup::on(Engine::Sqlite).with_script("slow", script).start().await;
     let smith = server.smith(json!({"model": "scripted/slow"})).await;
     let body = json!({"input": "go", "stream": true});
