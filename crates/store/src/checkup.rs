@@ -19,17 +19,17 @@ pub struct Checkup {
 impl ServerStore {
     /// Reads from the database and writes to it.
     pub async fn checkup(&self) -> Result<Checkup, Error> {
-        let row = self
+        let rows = self
             .store
             .db()
-            .read_one(
+            .read(
                 "select (select max(version) from schema_migrations), (select max(created_at) from tokens), \
                  (select created_at from runs order by id desc limit 1), \
                  (select max(created_at) from idempotency_keys)",
                 params![],
             )
             .await?;
-        let row = row.ok_or(crate::DbError::Corrupt("a query without conditions has a row"))?;
+        let row = rows.first().ok_or(crate::DbError::Corrupt("a query without conditions has a row"))?;
         let schema: Option<i64> = row.get(0)?;
         let moments: [Option<Timestamp>; 3] = [row.get(1)?, row.get(2)?, row.get(3)?];
         let mut batch = Batch::new();

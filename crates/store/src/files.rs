@@ -73,15 +73,15 @@ impl ProjectStore {
         file: FileId,
         seal: &SmithSeal,
     ) -> Result<Option<StoredFile>, Error> {
-        let row = self
+        let rows = self
             .store
             .db()
-            .read_one(
+            .read(
                 "select description, content from files where id = $1 and smith_id = $2 and project_id = $3",
                 params![file, smith, self.project],
             )
             .await?;
-        let Some(row) = row else { return Ok(None) };
+        let Some(row) = rows.first() else { return Ok(None) };
         let (description, content): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
         let place = file.as_bytes();
         let Description { media_type, filename } = seal.open(DESCRIPTION, &place, &description)?;

@@ -133,7 +133,7 @@ impl ProjectStore {
         let rows = self
             .store
             .db()
-            .read(
+            .look_up(
                 "select provider, owner_id, sealed_key, base_url from model_keys \
                  where owner_id in ($1, $2) and project_id = $3",
                 params![smith, project, self.project],

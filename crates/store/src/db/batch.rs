@@ -10,14 +10,21 @@ pub struct Statement {
     pub(super) sql: Cow<'static, str>,
     pub(super) params: Vec<Value>,
     pub(super) guard: Option<&'static str>,
+    pub(super) returning: Option<&'static str>,
 }
 
 impl Statement {
     /// Makes the whole batch fail with `DbError::Guard(label)` unless this statement changes exactly one row.
     ///
-    /// A guarded statement returns no rows.
-    pub fn must_change_one_row(&mut self, label: &'static str) {
+    /// A guarded statement returns no rows, but for what [`Self::returning`] asks for.
+    pub fn must_change_one_row(&mut self, label: &'static str) -> &mut Self {
         self.guard = Some(label);
+        self
+    }
+
+    /// Returns a column of the row that the statement changes, for a guarded statement.
+    pub fn returning(&mut self, column: &'static str) {
+        self.returning = Some(column);
     }
 }
 
@@ -35,7 +42,7 @@ impl Batch {
 
     pub fn exec(&mut self, sql: impl Into<Cow<'static, str>>, params: Vec<Value>) -> &mut Statement {
         let index = self.statements.len();
-        self.statements.push(Statement { sql: sql.into(), params, guard: None });
+        self.statements.push(Statement { sql: sql.into(), params, guard: None, returning: None });
         // The element was pushed on the line before.
         #[expect(clippy::indexing_slicing, reason = "the index was taken right before the push")]
         &mut self.statements[index]

@@ -5,6 +5,7 @@
 //! notifications.
 
 mod batch;
+mod checkpoint;
 mod migrate;
 mod postgres;
 mod sqlite;
@@ -119,9 +120,20 @@ impl Db {
         }
     }
 
-    /// Reads the first row, if there is one.
+    /// Looks a row up by its key and returns it, if it is there.
+    ///
+    /// Only for what an index finds at once: the embedded database answers on the thread that asks.
     pub async fn read_one(&self, sql: &str, params: Vec<Value>) -> Result<Option<Row>, DbError> {
-        Ok(self.read(sql, params).await?.into_iter().next())
+        Ok(self.look_up(sql, params).await?.into_iter().next())
+    }
+
+    /// Looks up a few rows by their key, as [`Self::read_one`] does.
+    pub async fn look_up(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, DbError> {
+        metrics::counter!("ingram_database_statements_total", "kind" => "read").increment(1);
+        match &self.0 {
+            Engine::Sqlite(sqlite) => sqlite.look_up(sql, &params).await,
+            Engine::Postgres(postgres) => postgres.read(sql, params).await,
+        }
     }
 
     /// Writes a batch: all of it, on disk, or nothing.

@@ -112,6 +112,7 @@ impl Postgres {
                 sql: "select pg_notify($1, $2)".into(),
                 params: vec![Value::Text(CHANNEL.to_owned()), Value::Text(text)],
                 guard: None,
+                returning: None,
             });
         }
         let mut tries = 0;
@@ -181,11 +182,15 @@ async fn send(connection: &Object, statements: &[Statement]) -> Result<Vec<Vec<R
     for statement in statements {
         let sql = match statement.guard {
             None => statement.sql.clone(),
-            Some(label) => format!(
-                "with guarded as ({} returning 1) select ingram_guard((select count(*) from guarded), '{label}')",
-                statement.sql
-            )
-            .into(),
+            Some(label) => {
+                let column = statement.returning.unwrap_or("1");
+                format!(
+                    "with guarded as ({} returning {column} as answer) \
+                     select (select answer from guarded limit 1), ingram_guard((select count(*) from guarded), '{label}')",
+                    statement.sql
+                )
+                .into()
+            }
         };
         prepared.push(connection.prepare_cached(&sql).await?);
     }

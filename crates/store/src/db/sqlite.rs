@@ -2,14 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::batch::Statement;
-use super::{Batch, DbError, DbOptions, Outcome, Row, Value};
+use super::{Batch, DbError, DbOptions, Outcome, Row, Value, checkpoint};
 
 /// How many batches share one commit at most; beyond that the first would wait for too long.
 const GROUP: usize = 256;
@@ -46,9 +47,9 @@ impl Sqlite {
         std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
             .spawn(move || match open_writer(&writer_path) {
-                Ok(connection) => {
+                Ok((connection, checkpoints)) => {
                     let _ = opened.send(Ok(()));
-                    write_loop(connection, jobs);
+                    write_loop(connection, checkpoints, jobs);
                 }
                 Err(error) => {
                     let _ = opened.send(Err(error));
@@ -65,26 +66,33 @@ impl Sqlite {
     }
 
     pub(super) async fn read(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, DbError> {
+        let place = self.place().await?;
         let sql = numbered(sql);
-        let place = tokio::time::timeout(self.wait, Arc::clone(&self.readers.places).acquire_owned())
-            .await
-            .map_err(|_| DbError::Unavailable("no reader became free".to_owned()))?
-            .map_err(|_| DbError::Unavailable("the database is closed".to_owned()))?;
         let readers = Arc::clone(&self.readers);
         tokio::task::spawn_blocking(move || {
             // Held until the read is done, also when whoever asked has gone.
             let _place = place;
-            let idle = lock(&readers.idle).pop();
-            let connection = match idle {
-                Some(connection) => connection,
-                None => open_reader(&readers.path)?,
-            };
-            let rows = query(&connection, &sql, &params);
-            lock(&readers.idle).push(connection);
-            rows
+            readers.query(&sql, &params)
         })
         .await
         .map_err(|_| DbError::Unavailable("a reader ended".to_owned()))?
+    }
+
+    /// Reads on the thread that asks. For look-ups by key only: they take less time than waking another thread does.
+    pub(super) async fn look_up(&self, sql: &str, params: &[Value]) -> Result<Vec<Row>, DbError> {
+        let _place = self.place().await?;
+        self.readers.query(&numbered(sql), params)
+    }
+
+    async fn place(&self) -> Result<OwnedSemaphorePermit, DbError> {
+        let places = Arc::clone(&self.readers.places);
+        let place = match Arc::clone(&places).try_acquire_owned() {
+            Ok(place) => return Ok(place),
+            Err(_) => tokio::time::timeout(self.wait, places.acquire_owned()).await,
+        };
+        place
+            .map_err(|_| DbError::Unavailable("no reader became free".to_owned()))?
+            .map_err(|_| DbError::Unavailable("the database is closed".to_owned()))
     }
 
     pub(super) async fn commit(&self, batch: Batch) -> Result<Outcome, DbError> {
@@ -107,12 +115,27 @@ impl Sqlite {
     }
 
     pub(super) async fn close(&self) {
+        // Readers first: whoever closes last and may write empties the log.
+        self.readers.places.close();
+        lock(&self.readers.idle).clear();
         let (done, closed) = oneshot::channel();
         if self.writer.send(Job::Close(done)).await.is_ok() {
             let _ = closed.await;
         }
-        self.readers.places.close();
-        lock(&self.readers.idle).clear();
+    }
+}
+
+impl Readers {
+    /// Reads with a connection that is free, or a new one. The caller holds a place.
+    fn query(&self, sql: &str, params: &[Value]) -> Result<Vec<Row>, DbError> {
+        let idle = lock(&self.idle).pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => open_reader(&self.path)?,
+        };
+        let rows = query(&connection, sql, params);
+        lock(&self.idle).push(connection);
+        rows
     }
 }
 
@@ -121,17 +144,24 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn open_writer(path: &Path) -> Result<Connection, DbError> {
+/// Opens a connection that may write. Its log is not copied by its own commits.
+pub(super) fn open_writable(path: &Path) -> Result<Connection, DbError> {
     let connection = Connection::open(path).map_err(|error| translate(&error))?;
     // Acknowledged means on disk: WAL with a sync on each commit.
     connection
         .execute_batch(
             "pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on; pragma busy_timeout = 5000; \
-             pragma wal_autocheckpoint = 2000; pragma temp_store = memory; pragma cache_size = -8000;",
+             pragma wal_autocheckpoint = 0; pragma temp_store = memory; pragma cache_size = -8000;",
         )
         .map_err(|error| translate(&error))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
+}
+
+fn open_writer(path: &Path) -> Result<(Connection, JoinHandle<()>), DbError> {
+    let mut connection = open_writable(path)?;
+    let checkpoints = checkpoint::keep_short(&mut connection, path)?;
+    Ok((connection, checkpoints))
 }
 
 fn open_reader(path: &Path) -> Result<Connection, DbError> {
@@ -145,7 +175,7 @@ fn open_reader(path: &Path) -> Result<Connection, DbError> {
     Ok(connection)
 }
 
-fn write_loop(connection: Connection, mut jobs: mpsc::Receiver<Job>) {
+fn write_loop(connection: Connection, checkpoints: JoinHandle<()>, mut jobs: mpsc::Receiver<Job>) {
     while let Some(first) = jobs.blocking_recv() {
         let mut group = Vec::new();
         let mut other = None;
@@ -173,6 +203,7 @@ fn write_loop(connection: Connection, mut jobs: mpsc::Receiver<Job>) {
             }
             Some(Job::Close(done)) => {
                 drop(connection);
+                let _ = checkpoints.join();
                 let _ = done.send(());
                 return;
             }
@@ -190,14 +221,16 @@ fn write_group(connection: &Connection, group: Vec<(Batch, Reply)>) {
         }
         return;
     }
+    let is_alone = group.len() == 1;
     let mut answers = Vec::with_capacity(group.len());
     let mut group = group.into_iter();
     for (batch, reply) in group.by_ref() {
-        let answer = write_batch(connection, &batch);
+        // One that is alone has the transaction to itself.
+        let answer = if is_alone { write_all(connection, &batch) } else { write_batch(connection, &batch) };
         let failed = answer.is_err();
         answers.push((answer, reply));
         // A full disk makes SQLite roll back everything by itself: what follows must not open a transaction of its own.
-        if failed && connection.is_autocommit() {
+        if failed && (is_alone || connection.is_autocommit()) {
             break;
         }
     }
@@ -205,10 +238,12 @@ fn write_group(connection: &Connection, group: Vec<(Batch, Reply)>) {
     for (_, reply) in group {
         let _ = reply.send(Err(DbError::Unavailable("the database gave up a group of writes".to_owned())));
     }
-    let committed = if lost {
-        Err(DbError::Unavailable("the database gave up a group of writes".to_owned()))
-    } else {
-        run(connection, "commit")
+    let is_kept = answers.iter().any(|(answer, _)| answer.is_ok());
+    let committed = match (lost, is_kept) {
+        (true, _) => Err(DbError::Unavailable("the database gave up a group of writes".to_owned())),
+        (false, true) => run(connection, "commit"),
+        // Nothing of the group was kept, so that there is nothing to wait for.
+        (false, false) => run(connection, "rollback"),
     };
     if committed.is_err() && !connection.is_autocommit() {
         let _ = run(connection, "rollback");
@@ -222,19 +257,29 @@ fn write_group(connection: &Connection, group: Vec<(Batch, Reply)>) {
     }
 }
 
+fn write_all(connection: &Connection, batch: &Batch) -> Result<Outcome, DbError> {
+    let results =
+        batch.statements.iter().map(|statement| write(connection, statement)).collect::<Result<_, _>>()?;
+    Ok(Outcome { results })
+}
+
 fn write_batch(connection: &Connection, batch: &Batch) -> Result<Outcome, DbError> {
     run(connection, "savepoint batch")?;
-    let outcome =
-        batch.statements.iter().map(|statement| write(connection, statement)).collect::<Result<_, _>>();
+    let outcome = write_all(connection, batch);
     if outcome.is_err() {
         run(connection, "rollback to batch")?;
     }
     run(connection, "release batch")?;
-    outcome.map(|results| Outcome { results })
+    outcome
 }
 
 fn write(connection: &Connection, statement: &Statement) -> Result<Vec<Row>, DbError> {
-    let rows = query(connection, &numbered(&statement.sql), &statement.params)?;
+    let mut sql = numbered(&statement.sql);
+    if let Some(column) = statement.returning {
+        sql.push_str(" returning ");
+        sql.push_str(column);
+    }
+    let rows = query(connection, &sql, &statement.params)?;
     match statement.guard {
         Some(label) if connection.changes() != 1 => Err(DbError::Guard(label)),
         _ => Ok(rows),
@@ -286,7 +331,7 @@ fn numbered(sql: &str) -> String {
     sql.replace('$', "?")
 }
 
-fn translate(error: &rusqlite::Error) -> DbError {
+pub(super) fn translate(error: &rusqlite::Error) -> DbError {
     let Some(code) = error.sqlite_error_code() else { return DbError::Statement(error.to_string()) };
     let unique = error.sqlite_error().is_some_and(|error| {
         matches!(

@@ -74,6 +74,52 @@ async fn a_guard_wants_exactly_one_row() {
 }
 
 #[tokio::test]
+async fn a_guarded_statement_returns_the_column_that_was_asked_for() {
+    both(async |location| {
+        let db = open(location).await;
+        let mut batch = Batch::new();
+        batch
+            .exec("insert into things (name, number) values ('a', 41 + 1)", params![])
+            .must_change_one_row("one")
+            .returning("number");
+        batch.exec("update things set number = number + 1", params![]).must_change_one_row("one");
+        let outcome = db.commit(batch).await.unwrap();
+        assert_eq!(outcome.rows(0).first().map(|row| row.get::<i64>(0).unwrap()), Some(42));
+        let mut batch = Batch::new();
+        batch
+            .exec("delete from things where number = 7", params![])
+            .must_change_one_row("one")
+            .returning("name");
+        assert!(matches!(db.commit(batch).await, Err(DbError::Guard("one"))));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_log_of_the_embedded_database_stays_short() {
+    const MOST: u64 = 64 * 1024 * 1024;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ingram.db");
+    let db = open(Location::Sqlite(path.clone())).await;
+    let text = "x".repeat(100_000);
+    let log = path.with_extension("db-wal");
+    // Far more than the log may hold, each commit of its own.
+    for number in 0..2_000_i64 {
+        let mut batch = Batch::new();
+        batch.exec(
+            "insert into things (name, number) values ($1, $2) on conflict (name) do update set number = excluded.number",
+            params![format!("{} {text}", number % 8), number],
+        );
+        db.commit(batch).await.unwrap();
+    }
+    let size = std::fs::metadata(&log).unwrap().len();
+    assert!(size < MOST, "{size}");
+    assert_eq!(dump(&db).await.len(), 8);
+    db.close().await;
+    assert!(!log.exists(), "closing leaves nothing in the log");
+}
+
+#[tokio::test]
 async fn a_second_row_with_the_same_key_is_a_conflict() {
     both(async |location| {
         let db = open(location).await;
