@@ -42,11 +42,20 @@ pub struct Config {
 impl Config {
     /// Returns the configuration with a smith's overrides laid over it.
     pub fn with(&self, overrides: &Overrides) -> Self {
+        if overrides.is_empty() {
+            return self.clone();
+        }
         let Ok(Value::Object(mut fields)) = serde_json::to_value(self) else { return self.clone() };
         for (key, value) in &overrides.0 {
             fields.insert(key.clone(), value.clone());
         }
         serde_json::from_value(Value::Object(fields)).unwrap_or_else(|_| self.clone())
+    }
+
+    /// Estimates how much memory the configuration takes, in bytes.
+    pub fn size(&self) -> usize {
+        const ITSELF: usize = 512;
+        serde_json::to_vec(self).map_or(ITSELF, |json| json.len().saturating_add(ITSELF))
     }
 
     /// Returns the model as the API shows it: never null.

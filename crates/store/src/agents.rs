@@ -1,5 +1,7 @@
 //! Agents: what smiths need of them.
 
+use std::sync::Arc;
+
 use domain::agents::{Agent, Live};
 use domain::ids::AgentId;
 use domain::smiths::Config;
@@ -38,8 +40,12 @@ impl ProjectStore {
         self.store.db().read_one(&sql, params![agent, self.project]).await?.as_ref().map(read).transpose()
     }
 
-    /// Reads what a version of an agent froze.
-    pub async fn agent_version(&self, agent: AgentId, version: u32) -> Result<Option<Config>, Error> {
+    /// Reads what a version of an agent froze. It is kept at hand: a version never changes.
+    pub async fn agent_version(&self, agent: AgentId, version: u32) -> Result<Option<Arc<Config>>, Error> {
+        let key = (self.project, agent, version);
+        if let Some(config) = self.store.inner.agent_versions.get(&key) {
+            return Ok(Some(config));
+        }
         let row = self
             .store
             .db()
@@ -51,7 +57,9 @@ impl ProjectStore {
             .await?;
         let Some(row) = row else { return Ok(None) };
         let snapshot: String = row.get(0)?;
-        Ok(Some(serde_json::from_str(&snapshot)?))
+        let config: Arc<Config> = Arc::new(serde_json::from_str(&snapshot)?);
+        self.store.inner.agent_versions.insert(key, Arc::clone(&config));
+        Ok(Some(config))
     }
 
     async fn find_default_agent(&self) -> Result<Option<Agent>, Error> {

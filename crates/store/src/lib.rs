@@ -23,7 +23,8 @@ pub mod tokens;
 
 use std::sync::Arc;
 
-use domain::ids::{OrganizationId, ProjectId, SmithId};
+use domain::ids::{AgentId, OrganizationId, ProjectId, SmithId};
+use domain::smiths::Config;
 use domain::{Code, Problem};
 use moka::sync::Cache;
 use vault::{DataKey, Ids, MasterKey, SealError};
@@ -33,6 +34,9 @@ pub use db::{Batch, Db, DbError, DbOptions, Dialect, Location};
 
 /// How many unwrapped data keys are kept at hand; each is 32 bytes and the time of one decryption.
 const DATA_KEYS: u64 = 50_000;
+
+/// How many bytes of agents' versions are kept at hand.
+const AGENT_VERSION_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +107,8 @@ struct Inner {
     master: MasterKey,
     ids: Ids,
     data_keys: Cache<SmithId, Arc<DataKey>>,
+    /// What versions of agents say, by project, agent and number.
+    agent_versions: Cache<(ProjectId, AgentId, u32), Arc<Config>>,
     signing: signing::Signing,
 }
 
@@ -131,9 +137,12 @@ impl Store {
     pub async fn open(options: &DbOptions, master: MasterKey, ids: Ids) -> Result<Self, Error> {
         let db = Db::open(options).await?;
         let data_keys = Cache::new(DATA_KEYS);
-        Ok(Self {
-            inner: Arc::new(Inner { db, master, ids, data_keys, signing: signing::Signing::default() }),
-        })
+        let agent_versions = Cache::builder()
+            .max_capacity(AGENT_VERSION_BYTES)
+            .weigher(|_, config: &Arc<Config>| u32::try_from(config.size()).unwrap_or(u32::MAX))
+            .build();
+        let signing = signing::Signing::default();
+        Ok(Self { inner: Arc::new(Inner { db, master, ids, data_keys, agent_versions, signing }) })
     }
 
     pub fn project(&self, project: ProjectId) -> ProjectStore {

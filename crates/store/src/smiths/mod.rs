@@ -6,6 +6,8 @@ mod read;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use domain::Timestamp;
 use domain::ids::{AgentId, CustomerId, ProjectId, SmithId};
 use domain::smiths::{Config, Overrides, Profile};
@@ -36,7 +38,7 @@ pub struct SmithRecord {
     pub profile: Profile,
     pub overrides: Overrides,
     /// What the agent's version says.
-    pub base: Config,
+    pub base: Arc<Config>,
     /// Seals what belongs to the smith.
     pub seal: SmithSeal,
     pub created_at: Timestamp,

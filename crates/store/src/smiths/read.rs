@@ -1,8 +1,9 @@
-//! Reading smiths, each with the version of its agent, in one query.
+//! Reading smiths, each with what the version of its agent says.
+
+use std::sync::Arc;
 
 use domain::agents::Live;
 use domain::ids::{AgentId, CustomerId, Id as _, SmithId};
-use domain::smiths::Config;
 
 use super::{PROFILE, Sealed, SmithRecord};
 use crate::db::{Row, Value, params};
@@ -21,16 +22,13 @@ pub struct SmithFilter {
 /// The columns of a smith itself, for queries that pick smiths.
 const OWN: &str = "id, project_id, agent_id, external_id, customer_id, pin, data_key, profile, version, created_at, updated_at";
 
-/// A picked smith beside each version that it could run: at most three rows, of which one is meant.
-fn with_versions(picked: &str) -> String {
+/// Picked smiths, each beside what its agent runs.
+fn with_agents(picked: &str) -> String {
     format!(
         "select picked.id, picked.project_id, picked.agent_id, picked.external_id, picked.customer_id, picked.pin, \
          picked.data_key, picked.profile, picked.version, picked.created_at, picked.updated_at, \
-         agents.active_version, agents.rollout_version, agents.rollout_percent, agent_versions.version, agent_versions.snapshot \
-         from ({picked}) as picked join agents on agents.id = picked.agent_id \
-         left join agent_versions on agent_versions.agent_id = picked.agent_id \
-         and agent_versions.version in (picked.pin, agents.active_version, agents.rollout_version) \
-         order by picked.id desc"
+         agents.active_version, agents.rollout_version, agents.rollout_percent \
+         from ({picked}) as picked join agents on agents.id = picked.agent_id order by picked.id desc"
     )
 }
 
@@ -39,7 +37,7 @@ impl ProjectStore {
     pub async fn smith(&self, smith: SmithId) -> Result<Option<SmithRecord>, Error> {
         let picked =
             format!("select {OWN} from smiths where id = $1 and project_id = $2 and archived_at is null");
-        Ok(self.read_smiths(&picked, params![smith, self.project]).await?.into_iter().next())
+        self.one_smith(&picked, params![smith, self.project]).await
     }
 
     /// Finds the live smith of an external id and an agent.
@@ -47,7 +45,7 @@ impl ProjectStore {
         let picked = format!(
             "select {OWN} from smiths where project_id = $1 and agent_id = $2 and external_id = $3 and archived_at is null"
         );
-        Ok(self.read_smiths(&picked, params![self.project, agent, external_id]).await?.into_iter().next())
+        self.one_smith(&picked, params![self.project, agent, external_id]).await
     }
 
     /// Tells whether the project has a live smith of this id.
@@ -88,26 +86,33 @@ impl ProjectStore {
         self.read_smiths(&picked, values).await
     }
 
+    async fn one_smith(&self, picked: &str, values: Vec<Value>) -> Result<Option<SmithRecord>, Error> {
+        let Some(row) = self.store.db().read_one(&with_agents(picked), values).await? else {
+            return Ok(None);
+        };
+        let mut smith = self.read_smith(&row)?;
+        self.add_base(&mut smith).await?;
+        Ok(Some(smith))
+    }
+
     async fn read_smiths(&self, picked: &str, values: Vec<Value>) -> Result<Vec<SmithRecord>, Error> {
-        let rows = self.store.db().read(&with_versions(picked), values).await?;
-        let mut smiths: Vec<SmithRecord> = Vec::new();
+        let rows = self.store.db().read(&with_agents(picked), values).await?;
+        let mut smiths = Vec::with_capacity(rows.len());
         for row in &rows {
-            let id: SmithId = row.get(0)?;
-            let last = match smiths.last_mut() {
-                Some(last) if last.id == id => last,
-                _ => {
-                    smiths.push(self.read_smith(row)?);
-                    let Some(last) = smiths.last_mut() else { continue };
-                    last
-                }
-            };
-            let version: Option<u32> = row.get(14)?;
-            if version.is_some() && version == last.agent_version {
-                let snapshot: String = row.get(15)?;
-                last.base = serde_json::from_str(&snapshot)?;
-            }
+            let mut smith = self.read_smith(row)?;
+            self.add_base(&mut smith).await?;
+            smiths.push(smith);
         }
         Ok(smiths)
+    }
+
+    /// Adds what the version of the smith's agent says. A page of smiths runs few versions, and those are at hand.
+    async fn add_base(&self, smith: &mut SmithRecord) -> Result<(), Error> {
+        let Some(version) = smith.agent_version else { return Ok(()) };
+        if let Some(base) = self.agent_version(smith.agent, version).await? {
+            smith.base = base;
+        }
+        Ok(())
     }
 
     fn read_smith(&self, row: &Row) -> Result<SmithRecord, Error> {
@@ -131,7 +136,7 @@ impl ProjectStore {
             customer: customer(row, 4)?,
             profile,
             overrides,
-            base: Config::default(),
+            base: Arc::default(),
             seal,
             created_at: row.get(9)?,
             updated_at: row.get(10)?,

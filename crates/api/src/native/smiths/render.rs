@@ -1,5 +1,7 @@
 //! How a smith is shown.
 
+use std::sync::Arc;
+
 use domain::ids::{AgentId, CustomerId, SmithId};
 use domain::smiths::Config;
 use serde::Serialize;
@@ -132,7 +134,7 @@ impl From<SmithRecord> for SmithOut {
             agent_version: smith.agent_version,
             pin: smith.pin,
             override_keys: smith.overrides.keys(),
-            inherited: Some(smith.base.into()),
+            inherited: Some(Arc::unwrap_or_clone(smith.base).into()),
             created_at: smith.created_at.to_string(),
         }
     }
