@@ -98,8 +98,9 @@ impl Engine {
             journal: (position, entries),
             end: Some(End { tokens: machine.tokens(), result: driver::result_of(&machine, &ending), ending }),
             announce: self.inner.store.server().shares_database(),
+            at: self.inner.store.ids().now(),
         };
-        if !self.inner.store.server().append_to_run(&append).await? {
+        if !self.inner.store.server().append_to_run(&append).await?.is_kept() {
             return Ok(false);
         }
         metrics::counter!("ingram_runs_ended_total", "status" => Status::Cancelled.as_str()).increment(1);

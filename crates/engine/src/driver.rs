@@ -25,8 +25,10 @@ pub(crate) use commit::{published, result_of};
 /// Why a driver let go of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Left {
-    /// The run has come to rest.
+    /// The run has come to rest and nobody waits behind it.
     Ended,
+    /// The run has come to rest, and another waits on its thread.
+    EndedBeforeAnother,
     /// Somebody else has taken the run: a cancellation, or a replica that thought this one dead.
     Superseded,
     /// The server shuts down; the run was given back.
@@ -78,6 +80,8 @@ pub(crate) struct Driver {
     choice: Option<Choice>,
     /// What the driver shows its topic when it goes.
     generation: u64,
+    /// Whether the last commit found another run waiting on the thread.
+    another_waits: bool,
     /// Ends when somebody took the run from this driver.
     stop: CancellationToken,
 }
@@ -115,6 +119,7 @@ impl Driver {
             is_fresh_thread: false,
             choice: None,
             generation: 0,
+            another_waits: false,
             stop,
         };
         driver.machine.frames_end_at(stored_seq);
@@ -135,7 +140,7 @@ impl Driver {
         driver.is_fresh_thread = thread == Thread::Fresh;
         driver.choice = Some(choice);
         let window = driver.engine.hub.window();
-        driver.topic.publish(published(driver.record.id, 0, beginning), false, window);
+        driver.topic.publish(published(driver.record.id, 0, beginning), None, window);
         Ok(driver)
     }
 
@@ -146,6 +151,7 @@ impl Driver {
     /// Drives the run until it rests or has to be let go.
     pub(crate) async fn drive(mut self) -> Left {
         let stopped = match self.run().await {
+            Ok(()) if self.another_waits => return Left::EndedBeforeAnother,
             Ok(()) => return Left::Ended,
             Err(stopped) => stopped,
         };

@@ -10,7 +10,7 @@ use store::{ProjectStore, SmithSeal};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::hub::{Glimpse, Published, Topic};
+use crate::hub::{Glimpse, Published, Topic, Watch};
 use crate::{Engine, driver};
 
 /// How long a follower trusts that another process would have told it; then it looks for itself.
@@ -41,12 +41,29 @@ pub struct Follower {
     drained: CancellationToken,
     /// Whether the server shuts down: streams end where they are.
     closing: bool,
+    /// Makes the driver store each frame at once. Who only waits for the end does without.
+    _watch: Option<Watch>,
     _place: OwnedSemaphorePermit,
 }
 
 impl Engine {
     /// Follows a run from a seq on.
     pub fn follow(
+        &self,
+        project: ProjectStore,
+        seal: SmithSeal,
+        run: RunId,
+        from: u64,
+        mode: Mode,
+    ) -> Result<Follower, Problem> {
+        let mut follower = self.cursor(project, seal, run, from, mode)?;
+        if mode == Mode::Follow {
+            follower._watch = Some(follower.topic.watch());
+        }
+        Ok(follower)
+    }
+
+    fn cursor(
         &self,
         project: ProjectStore,
         seal: SmithSeal,
@@ -70,6 +87,7 @@ impl Engine {
             wake,
             drained: inner.drained.clone(),
             closing: false,
+            _watch: None,
             _place: place,
         })
     }
@@ -81,8 +99,11 @@ impl Engine {
         seal: &SmithSeal,
         run: RunId,
     ) -> Result<RunRecord, Problem> {
-        let mut follower = self.follow(project.clone(), seal.clone(), run, 0, Mode::Follow)?;
+        let mut follower = self.cursor(project.clone(), seal.clone(), run, 0, Mode::Follow)?;
         follower.skip_to_rest().await?;
+        if let Some(record) = follower.topic.rest() {
+            return Ok(Arc::unwrap_or_clone(record));
+        }
         project.run(run).await?.ok_or_else(|| Problem::not_found("run"))
     }
 }

@@ -4,12 +4,14 @@
 //! is stored already; a follower that is behind the window reads the database.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 use domain::frames::Frame;
 use domain::ids::RunId;
-use tokio::sync::watch;
+use store::runs::RunRecord;
+use tokio::sync::{Notify, watch};
 
 /// A frame that is stored, with its text on the wire.
 #[derive(Debug)]
@@ -47,14 +49,26 @@ pub(crate) struct Topic {
     hub: Arc<Mutex<HashMap<RunId, Weak<Topic>>>>,
     state: Mutex<State>,
     wake: watch::Sender<u64>,
+    /// Followers on this node that want each frame as soon as it is there.
+    watchers: AtomicUsize,
+    watched: Notify,
+}
+
+/// That somebody wants each frame of a run as soon as it is there.
+pub(crate) struct Watch(Arc<Topic>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.watchers.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Default)]
 struct State {
     frames: VecDeque<Arc<Published>>,
     bytes: usize,
-    /// Whether the run rests: nothing follows what is here.
-    rests: bool,
+    /// The run as it rests: nothing follows what is here.
+    rest: Option<Arc<RunRecord>>,
     /// Whether a driver on this node publishes here, so that the window is up to date.
     driven: bool,
     /// Counts the drivers that have published here, so that one that is gone cannot speak for its successor.
@@ -93,6 +107,8 @@ impl Hub {
             hub: Arc::clone(&self.topics),
             state: Mutex::default(),
             wake: watch::Sender::new(0),
+            watchers: AtomicUsize::new(0),
+            watched: Notify::new(),
         });
         topics.insert(run, Arc::downgrade(&topic));
         topic
@@ -150,7 +166,24 @@ impl Topic {
         self.wake();
     }
 
-    pub(crate) fn publish(&self, frames: Vec<Arc<Published>>, rests: bool, window: Window) {
+    /// Notes that somebody wants each frame as soon as it is there, until the watch is dropped.
+    pub(crate) fn watch(self: &Arc<Self>) -> Watch {
+        self.watchers.fetch_add(1, Ordering::Relaxed);
+        self.watched.notify_one();
+        Watch(Arc::clone(self))
+    }
+
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watchers.load(Ordering::Relaxed) > 0
+    }
+
+    /// Waits until somebody watches.
+    pub(crate) async fn watched(&self) {
+        self.watched.notified().await;
+    }
+
+    /// Shows followers what is on disk, and how the run rests if nothing follows.
+    pub(crate) fn publish(&self, frames: Vec<Arc<Published>>, rest: Option<Arc<RunRecord>>, window: Window) {
         {
             let mut state = lock(&self.state);
             for frame in frames {
@@ -161,7 +194,7 @@ impl Topic {
                 let Some(oldest) = state.frames.pop_front() else { break };
                 state.bytes = state.bytes.saturating_sub(oldest.sse.len());
             }
-            state.rests = rests;
+            state.rest = rest;
         }
         self.wake();
     }
@@ -169,7 +202,12 @@ impl Topic {
     /// Tells whether the run rests, where a driver on this node knows.
     pub(crate) fn rests(&self) -> Option<bool> {
         let state = lock(&self.state);
-        state.driven.then_some(state.rests)
+        state.driven.then_some(state.rest.is_some())
+    }
+
+    /// Returns the record of the run as it rests, where a driver on this node brought it to rest.
+    pub(crate) fn rest(&self) -> Option<Arc<RunRecord>> {
+        lock(&self.state).rest.clone()
     }
 
     /// Returns what lies from `from` on.
@@ -189,7 +227,7 @@ impl Topic {
         if !frames.is_empty() {
             return Glimpse::Frames(frames);
         }
-        if state.rests { Glimpse::Rests } else { Glimpse::UpToDate }
+        if state.rest.is_some() { Glimpse::Rests } else { Glimpse::UpToDate }
     }
 }
 
@@ -205,7 +243,11 @@ impl Drop for Topic {
 
 #[cfg(test)]
 mod tests {
-    use domain::ids::Id as _;
+    use domain::Timestamp;
+    use domain::ids::{AgentId, Id as _, ProjectId, SmithId};
+    use domain::principals::{Actor, ActorKind};
+    use domain::run::Status;
+    use store::runs::RunRequest;
 
     use super::*;
 
@@ -214,6 +256,36 @@ mod tests {
     fn frames(from: u64, count: u64) -> Vec<Arc<Published>> {
         let run = RunId::from_bytes(RUN);
         (from..from + count).map(|seq| Published::new(run, seq, Frame::Delta { delta: "x".into() })).collect()
+    }
+
+    fn at_rest() -> Arc<RunRecord> {
+        Arc::new(RunRecord {
+            id: RunId::from_bytes(RUN),
+            project: ProjectId::from_bytes(RUN),
+            smith: SmithId::from_bytes(RUN),
+            agent: AgentId::from_bytes(RUN),
+            agent_version: Some(1),
+            thread_id: "t".into(),
+            status: Status::Completed,
+            channel: "api".into(),
+            model: "scripted/demo".into(),
+            owner: None,
+            fence: 2,
+            crashes: 0,
+            next_seq: 6,
+            stop_reason: None,
+            tokens: None,
+            actor: Actor {
+                kind: ActorKind::Tenant,
+                id: String::new(),
+                token_id: String::new(),
+                email: String::new(),
+            },
+            request: RunRequest::default(),
+            result: None,
+            created_at: Timestamp::from_seconds(1),
+            updated_at: Timestamp::from_seconds(2),
+        })
     }
 
     fn hub(frames: usize, bytes: usize) -> (Hub, Arc<Topic>) {
@@ -233,21 +305,33 @@ mod tests {
     fn a_follower_inside_the_window_reads_memory_and_one_behind_it_the_database() {
         let (hub, topic) = hub(3, 10_000);
         topic.attach();
-        topic.publish(frames(0, 5), false, hub.window());
+        topic.publish(frames(0, 5), None, hub.window());
         assert!(matches!(topic.look(1), Glimpse::Unknown));
         assert_eq!(seqs(&topic, 2), [2, 3, 4]);
         assert_eq!(seqs(&topic, 4), [4]);
         assert!(matches!(topic.look(5), Glimpse::UpToDate));
-        topic.publish(frames(5, 1), true, hub.window());
+        topic.publish(frames(5, 1), Some(at_rest()), hub.window());
         assert_eq!(seqs(&topic, 5), [5]);
         assert!(matches!(topic.look(6), Glimpse::Rests));
+        assert_eq!(topic.rest().map(|record| record.status), Some(Status::Completed));
+    }
+
+    #[tokio::test]
+    async fn whoever_watches_is_noticed_until_they_go() {
+        let (_hub, topic) = hub(3, 10_000);
+        assert!(!topic.is_watched());
+        let watch = topic.watch();
+        topic.watched().await;
+        assert!(topic.is_watched());
+        drop(watch);
+        assert!(!topic.is_watched());
     }
 
     #[test]
     fn the_window_is_bounded_in_bytes_too() {
         let (hub, topic) = hub(1_000, 300);
         topic.attach();
-        topic.publish(frames(0, 50), false, hub.window());
+        topic.publish(frames(0, 50), None, hub.window());
         let State { frames, bytes, .. } = &*lock(&topic.state);
         assert!(*bytes <= 300 && !frames.is_empty());
     }
@@ -257,7 +341,7 @@ mod tests {
         let (hub, topic) = hub(3, 10_000);
         assert!(matches!(topic.look(0), Glimpse::Unknown));
         let first = topic.attach();
-        topic.publish(frames(0, 1), false, hub.window());
+        topic.publish(frames(0, 1), None, hub.window());
         let second = topic.attach();
         topic.detach(first);
         assert_eq!(topic.rests(), Some(false), "the successor still publishes");

@@ -161,7 +161,9 @@ impl Inner {
             drop(registration);
             drop(place);
             match left {
-                Left::Ended | Left::Superseded => inner.move_lane_on(smith, &thread_id).await,
+                Left::Ended => {}
+                // Whoever took the run has ended it and left the lane to this node, or drives it on.
+                Left::EndedBeforeAnother | Left::Superseded => inner.move_lane_on(smith, &thread_id).await,
                 Left::Broken => inner.give_back(run, fence).await,
                 Left::HandedOver => {}
             }

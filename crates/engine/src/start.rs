@@ -135,6 +135,7 @@ impl Engine {
         let frames = machine.apply(begins.clone()).map_err(|_| Problem::internal())?;
         let entry = JournalEntry { input: begins, next_seq: machine.next_seq() };
         let node = inner.node();
+        let now = ids.now();
         let run = NewRun {
             id,
             smith: start.smith,
@@ -155,6 +156,7 @@ impl Engine {
             waiting: inner.options.max_waiting_per_thread,
             files,
             remember: start.idempotency.map(|key| Remember::run(key, id)),
+            at: now,
         };
         let started = match project.start_run(&start.seal, &run).await {
             Ok(started) => started,
@@ -168,7 +170,6 @@ impl Engine {
         };
         match started {
             Started::Running => {
-                let now = ids.now();
                 let saved = Saved {
                     record: RunRecord {
                         id,

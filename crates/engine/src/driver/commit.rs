@@ -3,11 +3,14 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use domain::Timestamp;
 use domain::frames::Frame;
 use domain::ids::RunId;
 use domain::run::{Ending, Run};
-use store::runs::{Append, End, JournalEntry, NewFrames, RunError, RunResult};
+use store::runs::{Append, Appended, End, JournalEntry, NewFrames, RunError, RunRecord, RunResult};
+use tokio::time::Instant;
 
 use super::{Driver, Stop};
 use crate::hub::Published;
@@ -18,7 +21,12 @@ pub(super) struct Pending {
     pub(super) frames: Vec<Frame>,
     pub(super) journal: Vec<JournalEntry>,
     pub(super) bytes: usize,
+    /// When the first of it has to be on its way at the latest.
+    pub(super) due: Option<Instant>,
 }
+
+/// How long what nobody on this node waits for may be held back, so that it shares a commit with what follows.
+const LINGER: Duration = Duration::from_millis(25);
 
 impl Pending {
     pub(super) fn is_empty(&self) -> bool {
@@ -26,10 +34,33 @@ impl Pending {
     }
 }
 
-pub(super) type Commit = Pin<Box<dyn Future<Output = Result<bool, store::Error>> + Send>>;
+/// A commit under way.
+pub(super) type Commit = Pin<Box<dyn Future<Output = Result<Appended, store::Error>> + Send>>;
+
+/// What followers are shown once a commit is on disk.
+#[derive(Default)]
+pub(super) struct News {
+    frames: Vec<Arc<Published>>,
+    /// The run as the commit leaves it, if that brings it to rest.
+    rest: Option<Arc<RunRecord>>,
+}
 
 impl Driver {
-    pub(super) fn start_commit(&mut self) -> (Commit, Vec<Arc<Published>>) {
+    /// Tells whether what is pending has to go to disk now: somebody waits for it, or it has waited long enough.
+    pub(super) fn is_due(&mut self) -> bool {
+        if self.pending.is_empty() {
+            return false;
+        }
+        // Followers on other nodes are not known here.
+        let is_watched = self.engine.has_peers() || self.topic.is_watched();
+        if is_watched && !self.pending.frames.is_empty() {
+            return true;
+        }
+        let now = Instant::now();
+        *self.pending.due.get_or_insert_with(|| now + LINGER) <= now
+    }
+
+    pub(super) fn start_commit(&mut self) -> (Commit, News) {
         let pending = std::mem::take(&mut self.pending);
         let from = self.stored_seq;
         let count = u64::try_from(pending.frames.len()).unwrap_or(0);
@@ -37,7 +68,9 @@ impl Driver {
         let position = self.position;
         self.position = position.saturating_add(u64::try_from(pending.journal.len()).unwrap_or(0));
         let frames = published(self.record.id, from, pending.frames.clone());
+        let at = self.engine.store.ids().now();
         let end = self.end();
+        let rest = end.as_ref().map(|end| Arc::new(self.record_at_rest(end, at)));
         if end.is_some() {
             self.count_end();
         }
@@ -55,35 +88,45 @@ impl Driver {
                 journal: (position, pending.journal),
                 end,
                 announce,
+                at,
             };
             engine.store.server().append_to_run(&append).await
         };
-        (Box::pin(commit), frames)
+        (Box::pin(commit), News { frames, rest })
+    }
+
+    /// Returns the record as the batch that ends the run leaves it.
+    fn record_at_rest(&self, end: &End, at: Timestamp) -> RunRecord {
+        let mut record = self.record.clone();
+        record.status = end.ending.status();
+        record.stop_reason = Some(end.ending.stop_reason().to_owned());
+        record.tokens = end.tokens;
+        record.result = Some(end.result.clone());
+        record.next_seq = self.stored_seq;
+        record.owner = None;
+        record.fence = record.fence.saturating_add(1);
+        record.updated_at = at;
+        record
     }
 
     /// Deals with the outcome of a commit: what is on disk goes to the followers.
-    pub(super) fn kept(
-        &self,
-        kept: Result<bool, store::Error>,
-        frames: Vec<Arc<Published>>,
-    ) -> Result<(), Stop> {
-        match kept {
-            Ok(true) => {
-                let rests = frames.last().is_some_and(|last| last.frame.is_terminal());
-                self.topic.publish(frames, rests, self.engine.hub.window());
-                Ok(())
-            }
-            Ok(false) => Err(Stop::Superseded),
-            Err(error) => Err(self.broken(&error)),
+    pub(super) fn kept(&mut self, kept: Result<Appended, store::Error>, news: News) -> Result<(), Stop> {
+        let kept = kept.map_err(|error| self.broken(&error))?;
+        if !kept.is_kept() {
+            return Err(Stop::Superseded);
         }
+        self.another_waits = kept == Appended::KeptAndAnotherWaits;
+        self.topic.publish(news.frames, news.rest, self.engine.hub.window());
+        Ok(())
     }
 
     pub(super) async fn flush(&mut self) -> Result<(), Stop> {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let (commit, frames) = self.start_commit();
-        self.kept(commit.await, frames)
+        let (commit, news) = self.start_commit();
+        let kept = commit.await;
+        self.kept(kept, news)
     }
 
     pub(super) fn broken(&self, error: &store::Error) -> Stop {

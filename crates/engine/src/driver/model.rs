@@ -1,17 +1,15 @@
 //! Calling the model: what it says is applied while commits of what it said before are under way.
 
-use std::sync::Arc;
-
 use domain::items::ToolCall;
 use domain::run::{Input, Reply, StopReason, Verdict};
 use domain::usage::Tokens;
 use domain::{Code, Problem};
 use futures::{FutureExt as _, StreamExt as _};
 use models::{Event, Failure, FailureKind};
+use tokio::time::sleep_until;
 
-use super::commit::Commit;
+use super::commit::{Commit, News};
 use super::{Driver, Stop};
-use crate::hub::Published;
 use crate::{context, structured};
 
 #[derive(Default)]
@@ -46,27 +44,28 @@ impl Driver {
         let mut held_back = Vec::new();
         let stop = self.stop.clone();
         let drained = self.engine.drained.clone();
-        let mut commit: Option<(Commit, Vec<Arc<Published>>)> = None;
+        let mut commit: Option<(Commit, News)> = None;
         loop {
-            if commit.is_none() && !self.pending.is_empty() {
+            if commit.is_none() && self.is_due() {
                 commit = Some(self.start_commit());
             }
+            let lingers = self.pending.due.filter(|_| commit.is_none());
             let full = self.pending.bytes > self.engine.options.max_pending_bytes;
             let event = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Err(Stop::Superseded),
                 () = drained.cancelled() => {
-                    if let Some((commit, frames)) = commit.take() {
-                        self.kept(commit.await, frames)?;
-                    }
+                    self.settle(&mut commit).await?;
                     self.flush().await?;
                     return Err(Stop::HandOver);
                 }
                 kept = async { match commit.as_mut() { Some((commit, _)) => commit.await, None => std::future::pending().await } } => {
-                    let frames = commit.take().map(|(_, frames)| frames).unwrap_or_default();
-                    self.kept(kept, frames)?;
+                    let news = commit.take().map(|(_, news)| news).unwrap_or_default();
+                    self.kept(kept, news)?;
                     None
                 }
+                () = self.topic.watched(), if lingers.is_some() => None,
+                () = async { match lingers { Some(due) => sleep_until(due).await, None => std::future::pending().await } } => None,
                 event = stream.next(), if !full => Some(event),
             };
             // Whatever the provider has sent already goes into one commit.
@@ -83,16 +82,12 @@ impl Driver {
                 };
                 if let Some(end) = end {
                     drop(stream);
-                    if let Some((commit, frames)) = commit.take() {
-                        self.kept(commit.await, frames)?;
-                    }
+                    self.settle(&mut commit).await?;
                     return self.answered(answer, end, held_back);
                 }
                 if answer.text.len() > self.engine.options.max_answer_bytes {
                     drop(stream);
-                    if let Some((commit, frames)) = commit.take() {
-                        self.kept(commit.await, frames)?;
-                    }
+                    self.settle(&mut commit).await?;
                     let message = format!(
                         "The answer grew over {} bytes and was cut. Ask for less, or raise engine.max_answer_bytes.",
                         self.engine.options.max_answer_bytes
@@ -104,6 +99,13 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Waits for the commit under way, if there is one.
+    async fn settle(&mut self, commit: &mut Option<(Commit, News)>) -> Result<(), Stop> {
+        let Some((commit, news)) = commit.take() else { return Ok(()) };
+        let kept = commit.await;
+        self.kept(kept, news)
     }
 
     /// Finds with whom and what the model is called.

@@ -1,9 +1,9 @@
 //! Appending to a run: frames, journal entries, and its end, in one guarded batch.
 
-use domain::Code;
 use domain::ids::{Id as _, RunId};
-use domain::run::{Ending, Status};
+use domain::run::Ending;
 use domain::usage::Tokens;
+use domain::{Code, Timestamp};
 
 use super::{FRAMES, JOURNAL, JournalEntry, NewFrames, NodeId, RESULT, RunResult};
 use crate::codec::SmithSeal;
@@ -32,6 +32,23 @@ pub struct Append<'a> {
     pub end: Option<End>,
     /// Whether other processes are to be told.
     pub announce: bool,
+    pub at: Timestamp,
+}
+
+/// What became of an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appended {
+    Kept,
+    /// It is kept, and the run's lane is free for one that waits.
+    KeptAndAnotherWaits,
+    /// Nothing was kept: the run is no longer the writer's.
+    Lost,
+}
+
+impl Appended {
+    pub fn is_kept(self) -> bool {
+        self != Self::Lost
+    }
 }
 
 /// How a run ended, for its record.
@@ -51,18 +68,22 @@ pub(super) fn place(run: RunId, number: u64) -> [u8; 24] {
 }
 
 impl ServerStore {
-    /// Appends to a run. Returns false, with nothing kept, when the run is no longer the writer's.
-    pub async fn append_to_run(&self, append: &Append<'_>) -> Result<bool, Error> {
+    /// Appends to a run, all of it or nothing.
+    pub async fn append_to_run(&self, append: &Append<'_>) -> Result<Appended, Error> {
         let batch = self.append_batch(append)?;
+        let last = batch.len().saturating_sub(1);
         match self.store.db().commit(batch).await.map_err(Error::from) {
-            Ok(_) => Ok(true),
-            Err(error) if error.is_guard(FENCE) => Ok(false),
+            Ok(outcome) if append.end.is_some() && !outcome.rows(last).is_empty() => {
+                Ok(Appended::KeptAndAnotherWaits)
+            }
+            Ok(_) => Ok(Appended::Kept),
+            Err(error) if error.is_guard(FENCE) => Ok(Appended::Lost),
             Err(error) => Err(error),
         }
     }
 
     fn append_batch(&self, append: &Append<'_>) -> Result<Batch, Error> {
-        let now = self.store.ids().now();
+        let now = append.at;
         let run = append.run;
         let count = u64::try_from(append.frames.frames.len()).unwrap_or(0);
         let next_seq = append.expected_seq.saturating_add(count);
@@ -144,6 +165,14 @@ impl ServerStore {
                 ],
             );
         }
+        if append.end.is_some() {
+            // Asked in the same breath: most lanes have nobody waiting, and then nothing more is to do.
+            batch.exec(
+                "select 1 from runs as ended join runs as waiting on waiting.smith_id = ended.smith_id \
+                 and waiting.thread_id = ended.thread_id and waiting.status = 'queued' where ended.id = $1 limit 1",
+                params![run],
+            );
+        }
         if append.announce {
             batch.announce(if append.takes_over { format!("{TAKEN}{run}") } else { run.to_string() });
         }
@@ -172,18 +201,5 @@ impl ServerStore {
             )
             .await?;
         Ok(rows.iter().map(|row| row.get(0)).collect::<Result<_, _>>()?)
-    }
-
-    /// Counts runs by whether they are under way or wait, for metrics and checks.
-    pub async fn unfinished_runs(&self) -> Result<u64, Error> {
-        let row = self
-            .store
-            .db()
-            .read_one(
-                "select count(*) from runs where status in ($1, $2)",
-                params![Status::Running.as_str(), Status::Queued.as_str()],
-            )
-            .await?;
-        Ok(row.map_or(Ok(0), |row| row.get(0))?)
     }
 }

@@ -20,7 +20,7 @@ use domain::{Code, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use append::{Append, End, TAKEN};
+pub use append::{Append, Appended, End, TAKEN};
 pub use claim::Claimed;
 pub(crate) use read::after_prefix;
 pub use read::{Block, RunFilter, Saved};

@@ -1,5 +1,6 @@
 //! Starting a run: it is stored, takes its place on its thread's lane, and begins at once where the lane is free.
 
+use domain::Timestamp;
 use domain::ids::{AgentId, RunId, SmithId};
 use domain::principals::Actor;
 use domain::run::Status;
@@ -31,6 +32,7 @@ pub struct NewRun {
     /// Files that came inline with the input.
     pub files: Vec<StoredFile>,
     pub remember: Option<Remember>,
+    pub at: Timestamp,
 }
 
 /// The run is stored.
@@ -69,7 +71,7 @@ impl ProjectStore {
             let batch = self.start_batch(seal, run)?;
             match self.store.db().commit(batch).await.map_err(Error::from) {
                 Ok(outcome) => {
-                    let row = outcome.rows(1).first();
+                    let row = outcome.rows(0).first();
                     let status: String =
                         row.map_or(Ok(String::new()), |row| row.get(0)).map_err(Error::from)?;
                     return Ok(if status == Status::Running.as_str() {
@@ -94,7 +96,7 @@ impl ProjectStore {
     }
 
     fn start_batch(&self, seal: &SmithSeal, run: &NewRun) -> Result<Batch, Error> {
-        let now = self.store.ids().now();
+        let now = run.at;
         let row = domain::ids::Id::as_bytes(run.id);
         let mut batch = Batch::new();
         batch
@@ -128,8 +130,8 @@ impl ProjectStore {
                     run.beginning.0.next_seq,
                 ],
             )
-            .must_change_one_row(LANE);
-        batch.exec("select status from runs where id = $1", params![run.id]);
+            .must_change_one_row(LANE)
+            .returning("status");
         batch.exec(
             "insert into run_requests (run_id, request, config) values ($1, $2, $3)",
             params![run.id, seal.seal(REQUEST, &row, &run.request)?, seal.seal(CONFIG, &row, &run.config)?],

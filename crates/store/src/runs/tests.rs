@@ -54,6 +54,7 @@ impl World {
             waiting: 2,
             files: vec![],
             remember: None,
+            at: self.store.ids().now(),
         }
     }
 
@@ -69,10 +70,10 @@ impl World {
 
     async fn append(&self, run: RunId, fence: u64, seq: u64, text: &str) -> bool {
         let append = append(run, &self.smith.seal, fence, seq, vec![Frame::Delta { delta: text.to_owned() }]);
-        self.store.server().append_to_run(&append).await.unwrap()
+        self.store.server().append_to_run(&append).await.unwrap().is_kept()
     }
 
-    async fn finish(&self, run: RunId, fence: u64, seq: u64) -> bool {
+    async fn finish(&self, run: RunId, fence: u64, seq: u64) -> Appended {
         let frame = Frame::Completed { stop_reason: "end_turn".into(), usage: None, warnings: vec![] };
         let mut append = append(run, &self.smith.seal, fence, seq, vec![frame]);
         append.end = Some(End {
@@ -99,6 +100,7 @@ fn append(run: RunId, seal: &SmithSeal, fence: u64, seq: u64, frames: Vec<Frame>
         journal: (1, vec![]),
         end: None,
         announce: false,
+        at: Timestamp::from_seconds(1),
     }
 }
 
@@ -158,7 +160,7 @@ async fn the_end_of_a_run_lets_the_one_that_waited_longest_in() {
         let (second, _) = world.start("t").await;
         world.start("t").await;
         assert_eq!(server.next_on_thread(NODE, world.smith.id, "t").await.unwrap(), None);
-        assert!(world.finish(first, 1, 1).await);
+        assert_eq!(world.finish(first, 1, 1).await, Appended::KeptAndAnotherWaits);
         let next = server.next_on_thread(NODE, world.smith.id, "t").await.unwrap().unwrap();
         assert_eq!(next.run, second);
         assert_eq!(server.next_on_thread(NODE, world.smith.id, "t").await.unwrap(), None);
@@ -177,7 +179,7 @@ async fn a_lane_that_nobody_moves_on_is_found() {
         let (first, _) = world.start("t").await;
         world.start("t").await;
         assert!(server.stalled_threads(10).await.unwrap().is_empty());
-        assert!(world.finish(first, 1, 1).await);
+        assert!(world.finish(first, 1, 1).await.is_kept());
         assert_eq!(server.stalled_threads(10).await.unwrap(), [(world.smith.id, "t".to_owned())]);
     })
     .await;
@@ -202,7 +204,7 @@ async fn only_the_holder_of_the_fence_appends_and_only_at_the_end() {
             .collect();
         assert_eq!(frames.len(), 3);
         assert_eq!(frames[2], Frame::Delta { delta: "b".into() });
-        assert!(world.finish(run, 1, 3).await);
+        assert_eq!(world.finish(run, 1, 3).await, Appended::Kept);
         assert!(!world.append(run, 1, 4, "late").await, "nothing follows the end");
         let record = world.record(run).await;
         assert_eq!((record.status, record.next_seq), (Status::Completed, 4));
@@ -304,7 +306,7 @@ async fn a_thread_is_read_newest_turn_first_and_only_what_came_before() {
         let mut last = None;
         for _ in 0..3 {
             let (run, _) = world.start("t").await;
-            assert!(world.finish(run, 1, 1).await);
+            assert!(world.finish(run, 1, 1).await.is_kept());
             last = Some(run);
         }
         let last = last.unwrap();
@@ -326,7 +328,7 @@ async fn lists_are_newest_first_and_filtered_and_paged() {
         for thread in 0..5 {
             ids.push(world.start(&thread.to_string()).await.0);
         }
-        assert!(world.finish(ids[0], 1, 1).await);
+        assert!(world.finish(ids[0], 1, 1).await.is_kept());
         ids.reverse();
         let list = async |filter: RunFilter, before| {
             let runs = world.project.runs(&filter, before, 3).await.unwrap();
@@ -386,7 +388,7 @@ async fn no_text_of_a_run_lies_in_the_clear() {
     let world = world(open(crate::Location::Sqlite(directory.path().join("ingram.db"))).await).await;
     let (run, _) = world.start("t").await;
     assert!(world.append(run, 1, 1, CANARY).await);
-    assert!(world.finish(run, 1, 2).await);
+    assert!(world.finish(run, 1, 2).await.is_kept());
     for entry in std::fs::read_dir(directory.path()).unwrap() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
         let found = bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes());
