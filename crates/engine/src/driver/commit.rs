@@ -53,7 +53,8 @@ impl Driver {
         }
         // Followers on other nodes are not known here.
         let is_watched = self.engine.has_peers() || self.topic.is_watched();
-        if is_watched && !self.pending.frames.is_empty() {
+        let is_full = self.pending.bytes > self.engine.options.max_pending_bytes;
+        if is_full || (is_watched && !self.pending.frames.is_empty()) {
             return true;
         }
         let now = Instant::now();

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -154,8 +155,18 @@ pub(super) fn open_writable(path: &Path) -> Result<Connection, DbError> {
              pragma wal_autocheckpoint = 0; pragma temp_store = memory; pragma cache_size = -8000;",
         )
         .map_err(|error| translate(&error))?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    keep_statements(&connection)?;
     Ok(connection)
+}
+
+/// Keeps prepared statements, with their plans: left to itself, SQLite plans a statement anew when other values are bound to
+/// a column that a partial index mentions.
+fn keep_statements(connection: &Connection) -> Result<(), DbError> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .map_err(|error| translate(&error))?;
+    Ok(())
 }
 
 fn open_writer(path: &Path) -> Result<(Connection, JoinHandle<()>), DbError> {
@@ -171,7 +182,7 @@ fn open_reader(path: &Path) -> Result<Connection, DbError> {
     connection
         .execute_batch("pragma busy_timeout = 5000; pragma query_only = on; pragma cache_size = -2000;")
         .map_err(|error| translate(&error))?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    keep_statements(&connection)?;
     Ok(connection)
 }
 
