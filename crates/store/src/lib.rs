@@ -20,6 +20,8 @@ pub mod smiths;
 #[cfg(test)]
 mod testing;
 pub mod tokens;
+#[cfg(test)]
+mod upgrades;
 
 use std::sync::Arc;
 
