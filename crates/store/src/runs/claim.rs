@@ -123,7 +123,7 @@ impl ServerStore {
             .store
             .db()
             .read_one(
-                "select id, project_id, fence from runs where smith_id = $1 and thread_id = $2 and status = 'queued' order by id limit 1",
+                "select id, project_id, fence from runs where smith_id = $1 and thread_id = $2 and status = 'queued' order by turn limit 1",
                 params![smith, thread_id],
             )
             .await?;

@@ -191,8 +191,9 @@ impl ProjectStore {
             .read(
                 "select runs.id, run_requests.request, run_results.body from runs \
                  join run_requests on run_requests.run_id = runs.id join run_results on run_results.run_id = runs.id \
-                 where runs.smith_id = $1 and runs.thread_id = $2 and runs.id < $3 and runs.project_id = $4 \
-                 order by runs.id desc limit $5",
+                 where runs.smith_id = $1 and runs.thread_id = $2 and runs.project_id = $4 \
+                 and runs.turn < (select this.turn from runs as this where this.id = $3) \
+                 order by runs.turn desc limit $5",
                 params![smith, thread_id, run, self.project, limit],
             )
             .await?;

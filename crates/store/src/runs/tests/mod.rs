@@ -1,3 +1,5 @@
+mod turns;
+
 use domain::content::{Content, Message, Role};
 use domain::ids::{Id as _, TokenId};
 use domain::principals::ActorKind;
@@ -396,7 +398,7 @@ async fn no_text_of_a_run_lies_in_the_clear() {
 
 #[test]
 fn the_end_of_a_prefix_is_found_for_any_last_character() {
-    use super::read::after_prefix;
+    use crate::runs::read::after_prefix;
     assert_eq!(after_prefix("user_").as_deref(), Some("user`"));
     assert_eq!(after_prefix("a\u{10FFFF}").as_deref(), Some("b"));
     assert_eq!(after_prefix("\u{D7FF}").as_deref(), Some("\u{E000}"));
