@@ -9,8 +9,8 @@ use store::runs::{Append, End, JournalEntry, NewFrames, Saved};
 
 use crate::{Engine, context, driver, structured};
 
-/// How often a cancellation is tried again that the run's own progress got in the way of.
-const RACES: usize = 100;
+/// How often a cancellation is tried again because somebody else took the run in between.
+const RACES: usize = 16;
 
 impl Engine {
     /// Cancels a run. Cancelling one that is cancelled already is no error; one that has ended otherwise is.
@@ -33,6 +33,7 @@ impl Engine {
         run: RunId,
         reason: Option<&str>,
     ) -> Result<(), Problem> {
+        let mut taken = None;
         for _ in 0..RACES {
             let Some(saved) = project.saved_run(run).await? else { return Err(Problem::not_found("run")) };
             match saved.record.status {
@@ -48,9 +49,19 @@ impl Engine {
                 }
                 _ => {}
             }
-            if self.end_by_cancelling(saved, reason).await? {
-                return Ok(());
+            match self.end_by_cancelling(saved, reason).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(problem) => {
+                    if let Some(fence) = taken {
+                        let inner = std::sync::Arc::clone(&self.inner);
+                        self.inner.tasks.spawn(async move { inner.give_back(run, fence).await });
+                    }
+                    return Err(problem);
+                }
             }
+            // The run's own progress got in the way. From here on nothing is appended to it, however fast its model speaks.
+            taken = self.inner.store.server().take_run(run, self.inner.node()).await?;
         }
         Err(Problem::new(Code::ServiceOverloaded, "The run is too busy to be cancelled just now. Retry."))
     }
@@ -141,3 +152,6 @@ pub(crate) async fn streamed(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,8 @@ mod options;
 mod recover;
 mod start;
 mod structured;
+#[cfg(test)]
+mod testing;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -112,6 +112,20 @@ impl ServerStore {
         outcome.rows(0).iter().map(claimed).collect()
     }
 
+    /// Takes a run that has not ended away from whoever runs it, wherever it stands. Returns the new number, None when it has ended.
+    ///
+    /// Nothing is appended from here on, so whoever took it can write behind what is stored without a race.
+    pub async fn take_run(&self, run: RunId, node: NodeId) -> Result<Option<u64>, Error> {
+        let mut batch = Batch::new();
+        batch.exec(
+            "update runs set owner = $2, fence = fence + 1 \
+             where id = $1 and status not in ('completed', 'failed', 'cancelled') returning fence",
+            params![run, node],
+        );
+        let outcome = self.store.db().commit(batch).await?;
+        Ok(outcome.rows(0).first().map(|row| row.get(0)).transpose()?)
+    }
+
     /// Gives the free lane of a thread to the run that has waited longest, if there is one.
     pub async fn next_on_thread(
         &self,
