@@ -61,6 +61,11 @@ impl Error {
         matches!(self, Self::Db(DbError::Conflict))
     }
 
+    /// Tells whether what is stored is not what the program wrote: it will be no better the next time.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Sealed(_) | Self::Json(_) | Self::Db(DbError::Corrupt(_)))
+    }
+
     /// Tells whether this guard of a batch did not hold.
     pub fn is_guard(&self, label: &str) -> bool {
         matches!(self, Self::Db(DbError::Guard(guard)) if *guard == label)

@@ -1,4 +1,5 @@
 mod turns;
+mod unreadable;
 
 use domain::content::{Content, Message, Role};
 use domain::ids::{Id as _, TokenId};
@@ -229,7 +230,7 @@ async fn a_node_that_stood_still_loses_its_runs_and_finds_out() {
         assert!(server.bury(NODE, 1).await.unwrap());
         assert!(!server.beat(NODE).await.unwrap());
         let claimed = server.claim_orphans(OTHER, 10).await.unwrap();
-        assert_eq!(claimed, [Claimed { run, project: world.project.id(), fence: 3 }]);
+        assert_eq!(claimed, [Claimed { run, project: world.project.id(), fence: 3, crashes: 1 }]);
         assert!(server.claim_orphans(NODE, 10).await.unwrap().is_empty());
         assert!(!world.append(run, 1, 1, "from the grave").await);
         let record = world.record(run).await;
