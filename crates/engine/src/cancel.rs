@@ -1,5 +1,7 @@
 //! Cancelling runs. Any node can cancel any run: the fence takes it from whoever runs it.
 
+use std::sync::Arc;
+
 use domain::frames::Frame;
 use domain::ids::RunId;
 use domain::run::{Action, Input, Limits, Run, Status};
@@ -9,8 +11,8 @@ use store::runs::{Append, End, JournalEntry, NewFrames, Saved};
 
 use crate::{Engine, context, driver, structured};
 
-/// How often a cancellation is tried again that the run's own progress got in the way of.
-const RACES: usize = 100;
+/// How often a cancellation is tried again because somebody else took the run in between.
+const RACES: usize = 16;
 
 impl Engine {
     /// Cancels a run. Cancelling one that is cancelled already is no error; one that has ended otherwise is.
@@ -33,36 +35,45 @@ impl Engine {
         run: RunId,
         reason: Option<&str>,
     ) -> Result<(), Problem> {
+        let mut taken = None;
         for _ in 0..RACES {
-            let Some(saved) = project.saved_run(run).await? else { return Err(Problem::not_found("run")) };
+            let saved = match project.saved_run(run).await {
+                Ok(Some(saved)) => saved,
+                Ok(None) => return Err(Problem::not_found("run")),
+                Err(error) if error.is_damage() => return self.cancel_unreadable(project, run, reason).await,
+                Err(error) => return Err(error.into()),
+            };
             match saved.record.status {
                 Status::Cancelled => return Ok(()),
-                Status::Completed | Status::Failed => {
-                    return Err(Problem::new(
-                        Code::RunNotPaused,
-                        format!(
-                            "The run has ended already ({}); there is nothing to cancel.",
-                            saved.record.status.as_str()
-                        ),
-                    ));
-                }
+                status if status.is_final() => return Err(has_ended(status)),
                 _ => {}
             }
-            if self.end_by_cancelling(saved, reason).await? {
-                return Ok(());
+            match self.end_by_cancelling(saved, reason).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(Trouble::Damaged) => return self.cancel_unreadable(project, run, reason).await,
+                Err(Trouble::Problem(problem)) => {
+                    if let Some(fence) = taken {
+                        let inner = Arc::clone(&self.inner);
+                        self.inner.tasks.spawn(async move { inner.give_back(run, fence).await });
+                    }
+                    return Err(problem);
+                }
             }
+            // The run's own progress got in the way. From here on nothing is appended to it, however fast its model speaks.
+            taken = self.inner.store.server().take_run(run, self.inner.node()).await?;
         }
-        Err(Problem::new(Code::ServiceOverloaded, "The run is too busy to be cancelled just now. Retry."))
+        Err(too_busy())
     }
 
     /// Appends the cancellation behind what is stored. Returns false when the run moved on meanwhile.
-    async fn end_by_cancelling(&self, saved: Saved, reason: Option<&str>) -> Result<bool, Problem> {
+    async fn end_by_cancelling(&self, saved: Saved, reason: Option<&str>) -> Result<bool, Trouble> {
         let Saved { record, config, journal, seal } = saved;
         let position = u64::try_from(journal.len()).unwrap_or(u64::MAX);
         let content_type = structured::content_type(record.request.response_format.as_ref());
         let entries = journal.into_iter().map(|entry| (entry.input, entry.next_seq));
         let mut machine = Run::replay(Limits { model_calls: config.max_model_calls }, content_type, entries)
-            .map_err(|_| Problem::internal())?;
+            .map_err(|_| Trouble::Damaged)?;
         machine.frames_end_at(record.next_seq);
         let project = self.inner.store.project(record.project);
         let streamed = streamed(&project, &record, &seal, machine.call_first_seq()).await?;
@@ -87,7 +98,7 @@ impl Engine {
             frames.extend(said);
             entries.push(JournalEntry { input, next_seq: machine.next_seq() });
         }
-        let Some(ending) = machine.ending().cloned() else { return Err(Problem::internal()) };
+        let Some(ending) = machine.ending().cloned() else { return Err(Problem::internal().into()) };
         let append = Append {
             run: record.id,
             seal: &seal,
@@ -112,6 +123,34 @@ impl Engine {
         }
         Ok(true)
     }
+}
+
+/// Why a cancellation was not written.
+enum Trouble {
+    /// What is stored of the run makes no sense.
+    Damaged,
+    Problem(Problem),
+}
+
+impl From<store::Error> for Trouble {
+    fn from(error: store::Error) -> Self {
+        if error.is_damage() { Self::Damaged } else { Self::Problem(error.into()) }
+    }
+}
+
+impl From<Problem> for Trouble {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+pub(crate) fn has_ended(status: Status) -> Problem {
+    let message = format!("The run has ended already ({}); there is nothing to cancel.", status.as_str());
+    Problem::new(Code::RunNotPaused, message)
+}
+
+pub(crate) fn too_busy() -> Problem {
+    Problem::new(Code::ServiceOverloaded, "The run is too busy to be cancelled just now. Retry.")
 }
 
 /// Reads the text that a model call had streamed so far.
@@ -142,3 +181,6 @@ pub(crate) async fn streamed(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,8 @@ pub(crate) enum Left {
     HandedOver,
     /// The database did not take what was to be written; the run is given back for another try.
     Broken,
+    /// What is stored of the run makes no sense; that counts like a crash.
+    Unreadable,
 }
 
 /// Where a driver has its run from.
@@ -59,6 +61,7 @@ enum Stop {
     Superseded,
     HandOver,
     Broken,
+    Unreadable,
 }
 
 pub(crate) struct Driver {
@@ -159,6 +162,7 @@ impl Driver {
         match stopped {
             Stop::Superseded => Left::Superseded,
             Stop::Broken => Left::Broken,
+            Stop::Unreadable => Left::Unreadable,
             Stop::HandOver => {
                 let node = self.record.owner.unwrap_or_default();
                 let released =
@@ -222,7 +226,7 @@ impl Driver {
         let journaled = input.is_journaled().then(|| input.clone());
         let frames = self.machine.apply(input).map_err(|refusal| {
             tracing::error!(run.id = %self.record.id, error = %refusal, "The run machine refused an input.");
-            Stop::Broken
+            Stop::Unreadable
         })?;
         for frame in &frames {
             if let Frame::Delta { delta } = frame {

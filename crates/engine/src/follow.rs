@@ -184,17 +184,33 @@ impl Follower {
         Some(frames)
     }
 
-    async fn read_stored(&self) -> Result<Vec<Arc<Published>>, Problem> {
-        let blocks = self.project.frames(self.run, &self.seal, self.next, BLOCKS).await?;
-        let frames =
-            blocks.into_iter().flat_map(|block| driver::published(self.run, block.from, block.frames));
-        // A commit's frames lie in one block; the cursor may stand inside it.
-        Ok(frames.filter(|frame| frame.seq >= self.next).collect())
+    /// Reads what is stored from the cursor on. The cursor passes over what cannot be read.
+    async fn read_stored(&mut self) -> Result<Vec<Arc<Published>>, Problem> {
+        loop {
+            let blocks = self.project.readable_frames(self.run, &self.seal, self.next, BLOCKS).await?;
+            let Some(end) = blocks.last().map(|block| block.next) else { return Ok(Vec::new()) };
+            let frames =
+                blocks.into_iter().flat_map(|block| driver::published(self.run, block.from, block.frames));
+            // A commit's frames lie in one block; the cursor may stand inside it.
+            let frames: Vec<_> = frames.filter(|frame| frame.seq >= self.next).collect();
+            if !frames.is_empty() {
+                return Ok(frames);
+            }
+            self.next = end;
+        }
     }
 
     /// Tells whether the run rests and everything of it was handed out.
     async fn rests(&self) -> Result<bool, Problem> {
         let Some((status, next_seq)) = self.project.run_position(self.run).await? else { return Ok(true) };
-        Ok((status.is_final() || status.is_paused()) && self.next >= next_seq)
+        if !status.is_final() && !status.is_paused() {
+            return Ok(false);
+        }
+        if self.next >= next_seq {
+            return Ok(true);
+        }
+        // Its last frames may have come in between; if there still are none, they are lost and will not come.
+        let left = self.project.readable_frames(self.run, &self.seal, self.next, 1).await?;
+        Ok(left.is_empty())
     }
 }

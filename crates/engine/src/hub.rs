@@ -245,7 +245,6 @@ impl Drop for Topic {
 mod tests {
     use domain::Timestamp;
     use domain::ids::{AgentId, Id as _, ProjectId, SmithId};
-    use domain::principals::{Actor, ActorKind};
     use domain::run::Status;
     use store::runs::RunRequest;
 
@@ -275,12 +274,7 @@ mod tests {
             next_seq: 6,
             stop_reason: None,
             tokens: None,
-            actor: Actor {
-                kind: ActorKind::Tenant,
-                id: String::new(),
-                token_id: String::new(),
-                email: String::new(),
-            },
+            actor: None,
             request: RunRequest::default(),
             result: None,
             created_at: Timestamp::from_seconds(1),

@@ -14,6 +14,9 @@ mod options;
 mod recover;
 mod start;
 mod structured;
+#[cfg(test)]
+mod testing;
+mod unreadable;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -155,7 +158,7 @@ impl Inner {
         let inner = Arc::clone(self);
         self.tasks.spawn(async move {
             let record = driver.record();
-            let (run, fence) = (record.id, record.fence);
+            let (run, fence, crashes) = (record.id, record.fence, record.crashes);
             let (smith, thread_id) = (record.smith, record.thread_id.clone());
             let left = driver.drive().await;
             drop(registration);
@@ -165,6 +168,7 @@ impl Inner {
                 // Whoever took the run has ended it and left the lane to this node, or drives it on.
                 Left::EndedBeforeAnother | Left::Superseded => inner.move_lane_on(smith, &thread_id).await,
                 Left::Broken => inner.give_back(run, fence).await,
+                Left::Unreadable => inner.set_aside(run, fence, crashes),
                 Left::HandedOver => {}
             }
         });

@@ -236,8 +236,8 @@ impl Inner {
     }
 
     /// Runs what was claimed. Whatever gets in the way, the run is given back for the next round. Returns whether it runs.
-    async fn take_up(self: &Arc<Self>, claimed: Claimed, origin: Origin) -> bool {
-        let Claimed { run, project, fence } = claimed;
+    pub(crate) async fn take_up(self: &Arc<Self>, claimed: Claimed, origin: Origin) -> bool {
+        let Claimed { run, project, fence, crashes } = claimed;
         let saved = self.store.project(project).saved_run(run).await;
         let place = Arc::clone(&self.places).try_acquire_owned();
         match (saved, place) {
@@ -246,11 +246,19 @@ impl Inner {
             (Ok(Some(saved)), Ok(place)) => {
                 let registration = self.register(run);
                 let driver = Driver::resume(Arc::clone(self), saved, origin, registration.stop.clone());
-                let Ok(driver) = driver else { return false };
+                let Ok(driver) = driver else {
+                    self.set_aside(run, fence, crashes);
+                    return false;
+                };
                 self.spawn(driver, registration, place);
                 true
             }
             (Ok(None), _) => false,
+            (Err(error), _) if error.is_damage() => {
+                tracing::error!(run.id = %run, error = %error, "What is stored of a run cannot be read.");
+                self.set_aside(run, fence, crashes);
+                false
+            }
             (saved, _) => {
                 if let Err(error) = saved {
                     tracing::error!(run.id = %run, error = %error, "A run could not be loaded.");

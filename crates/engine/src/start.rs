@@ -187,7 +187,7 @@ impl Engine {
                         next_seq: entry.next_seq,
                         stop_reason: None,
                         tokens: None,
-                        actor: run.actor,
+                        actor: Some(run.actor),
                         request: run.request,
                         result: None,
                         created_at: now,

@@ -20,6 +20,8 @@ pub mod smiths;
 #[cfg(test)]
 mod testing;
 pub mod tokens;
+#[cfg(test)]
+mod upgrades;
 
 use std::sync::Arc;
 
@@ -61,6 +63,11 @@ impl Error {
     /// Tells whether a row with the same key was there already.
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Db(DbError::Conflict))
+    }
+
+    /// Tells whether what is stored is not what the program wrote: it will be no better the next time.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Sealed(_) | Self::Json(_) | Self::Db(DbError::Corrupt(_)))
     }
 
     /// Tells whether this guard of a batch did not hold.

@@ -10,6 +10,7 @@
 
 mod conventions;
 mod crash;
+mod damage;
 mod document;
 mod idempotency;
 mod isolation;

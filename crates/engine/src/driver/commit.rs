@@ -131,6 +131,10 @@ impl Driver {
     }
 
     pub(super) fn broken(&self, error: &store::Error) -> Stop {
+        if error.is_damage() {
+            tracing::error!(run.id = %self.record.id, error = %error, "What is stored of a run cannot be read.");
+            return Stop::Unreadable;
+        }
         tracing::error!(run.id = %self.record.id, error = %error, "A run could not be stored; it will be taken up again.");
         Stop::Broken
     }

@@ -155,8 +155,8 @@ async fn inside(store: &Store) -> Result<Vec<Finding>, store::Error> {
         fine("runs", "none was given up")
     } else {
         let names: Vec<_> = poisoned.iter().map(ToString::to_string).collect();
-        let text = "given up because the server went down with them again and again (at most 10 are named); report them \
-                    with the log of the crashes";
+        let text = "given up because the server went down with them again and again, or could not read what is stored of \
+                    them (at most 10 are named); the log of that time says which, report them with it";
         note("runs", format!("{}: {text}", names.join(", ")))
     });
     Ok(findings)

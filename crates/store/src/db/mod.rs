@@ -96,11 +96,23 @@ enum Engine {
 impl Db {
     /// Opens the database and brings its schema up to date.
     pub async fn open(options: &DbOptions) -> Result<Self, DbError> {
-        let db = match &options.location {
+        let db = Self::connect(options).await?;
+        migrate::run(&db, migrate::NEWEST).await?;
+        Ok(db)
+    }
+
+    async fn connect(options: &DbOptions) -> Result<Self, DbError> {
+        Ok(match &options.location {
             Location::Sqlite(path) => Self(Engine::Sqlite(sqlite::Sqlite::open(path, options).await?)),
             Location::Postgres(url) => Self(Engine::Postgres(postgres::Postgres::open(url, options).await?)),
-        };
-        migrate::run(&db).await?;
+        })
+    }
+
+    /// Opens the database with the schema that it had at an older version.
+    #[cfg(test)]
+    pub(crate) async fn open_at_version(options: &DbOptions, version: i64) -> Result<Self, DbError> {
+        let db = Self::connect(options).await?;
+        migrate::run(&db, version).await?;
         Ok(db)
     }
 

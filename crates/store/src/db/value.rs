@@ -82,6 +82,14 @@ read! {
     Timestamp => Value::Int(value) => Ok(Self::from_micros(*value)), "a time was wanted";
 }
 
+/// The value itself, whatever it is.
+#[cfg(test)]
+impl FromValue for Value {
+    fn from_value(value: &Value) -> Result<Self, DbError> {
+        Ok(value.clone())
+    }
+}
+
 impl<T: FromValue> FromValue for Option<T> {
     fn from_value(value: &Value) -> Result<Self, DbError> {
         match value {

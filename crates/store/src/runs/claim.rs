@@ -17,6 +17,8 @@ pub struct Claimed {
     pub project: ProjectId,
     /// The number that the right to the run rests on.
     pub fence: u64,
+    /// In how many crashes in a row the run had part.
+    pub crashes: u32,
 }
 
 const ALIVE: &str = "node_alive";
@@ -103,13 +105,29 @@ impl ServerStore {
         batch.exec(
             format!(
                 "update runs set owner = $1, fence = fence + 1 where id in ({orphans}{skip}) and {nobody} \
-                 returning id, project_id, fence"
+                 returning id, project_id, fence, crashes"
             ),
             params![node, limit],
         );
         let outcome = self.store.db().commit(batch).await?;
-        let claimed = |row: &Row| Ok(Claimed { run: row.get(0)?, project: row.get(1)?, fence: row.get(2)? });
+        let claimed = |row: &Row| {
+            Ok(Claimed { run: row.get(0)?, project: row.get(1)?, fence: row.get(2)?, crashes: row.get(3)? })
+        };
         outcome.rows(0).iter().map(claimed).collect()
+    }
+
+    /// Takes a run that has not ended away from whoever runs it, wherever it stands. Returns the new number, None when it has ended.
+    ///
+    /// Nothing is appended from here on, so whoever took it can write behind what is stored without a race.
+    pub async fn take_run(&self, run: RunId, node: NodeId) -> Result<Option<u64>, Error> {
+        let mut batch = Batch::new();
+        batch.exec(
+            "update runs set owner = $2, fence = fence + 1 \
+             where id = $1 and status not in ('completed', 'failed', 'cancelled') returning fence",
+            params![run, node],
+        );
+        let outcome = self.store.db().commit(batch).await?;
+        Ok(outcome.rows(0).first().map(|row| row.get(0)).transpose()?)
     }
 
     /// Gives the free lane of a thread to the run that has waited longest, if there is one.
@@ -123,14 +141,18 @@ impl ServerStore {
             .store
             .db()
             .read_one(
-                "select id, project_id, fence from runs where smith_id = $1 and thread_id = $2 and status = 'queued' order by id limit 1",
+                "select id, project_id, fence, crashes from runs where smith_id = $1 and thread_id = $2 and status = 'queued' order by turn limit 1",
                 params![smith, thread_id],
             )
             .await?;
         let Some(waiting) = waiting else { return Ok(None) };
         let fence: u64 = waiting.get(2)?;
-        let claimed =
-            Claimed { run: waiting.get(0)?, project: waiting.get(1)?, fence: fence.saturating_add(1) };
+        let claimed = Claimed {
+            run: waiting.get(0)?,
+            project: waiting.get(1)?,
+            fence: fence.saturating_add(1),
+            crashes: waiting.get(3)?,
+        };
         let mut batch = Batch::new();
         batch
             .exec(

@@ -6,6 +6,7 @@ mod read;
 mod start;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 
 use domain::content::Message;
 use domain::frames::{Frame, Warning};
@@ -97,7 +98,8 @@ pub struct RunRecord {
     pub next_seq: u64,
     pub stop_reason: Option<String>,
     pub tokens: Option<Tokens>,
-    pub actor: Actor,
+    /// None where it cannot be read.
+    pub actor: Option<Actor>,
     pub request: RunRequest,
     pub result: Option<RunResult>,
     pub created_at: Timestamp,

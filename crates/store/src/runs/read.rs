@@ -1,15 +1,19 @@
 //! Reading runs: records, lists, journals, frames, and what a thread has said so far.
 
+use domain::Code;
+use domain::frames::{Frame, Warning};
 use domain::ids::{AgentId, Id as _, ProjectId, RunId, SmithId};
 use domain::items::Item;
 use domain::run::{Input, Status};
 use domain::usage::Tokens;
+use serde::de::DeserializeOwned;
 
 use super::append::place;
 use super::{
-    CONFIG, FRAMES, JOURNAL, JournalEntry, REQUEST, RESULT, RunConfig, RunRecord, RunRequest, RunResult,
+    CONFIG, FRAMES, JOURNAL, JournalEntry, REQUEST, RESULT, RunConfig, RunError, RunRecord, RunRequest,
+    RunResult,
 };
-use crate::codec::SmithSeal;
+use crate::codec::{Place, SmithSeal};
 use crate::db::{Row, Value, params};
 use crate::{DbError, Error, ProjectStore};
 
@@ -17,7 +21,10 @@ use crate::{DbError, Error, ProjectStore};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Block {
     pub from: u64,
-    pub frames: Vec<domain::frames::Frame>,
+    /// The seq behind the last of them.
+    pub next: u64,
+    /// None of them where what is stored cannot be read and the reader does without it.
+    pub frames: Vec<Frame>,
 }
 
 /// Which runs a list shows.
@@ -40,27 +47,28 @@ pub struct Saved {
 const COLUMNS: &str = "runs.id, runs.project_id, runs.smith_id, runs.agent_id, runs.agent_version, runs.thread_id, runs.status, \
      runs.channel, runs.model, runs.owner, runs.fence, runs.crashes, runs.next_seq, runs.stop_reason, runs.input_tokens, \
      runs.output_tokens, runs.cache_read_tokens, runs.cache_write_tokens, runs.reasoning_tokens, runs.actor, runs.created_at, \
-     runs.updated_at, smiths.data_key, run_requests.request, run_results.body, run_requests.config";
+     runs.updated_at, smiths.data_key, run_requests.request, run_results.body, run_requests.config, runs.error_code";
 
-const TABLES: &str = "runs join smiths on smiths.id = runs.smith_id join run_requests on run_requests.run_id = runs.id \
+const TABLES: &str = "runs join smiths on smiths.id = runs.smith_id left join run_requests on run_requests.run_id = runs.id \
      left join run_results on run_results.run_id = runs.id";
 
 impl ProjectStore {
-    /// Finds a run of this project.
+    /// Finds a run of this project. What of it cannot be read is left out, with a warning in its result.
     pub async fn run(&self, run: RunId) -> Result<Option<RunRecord>, Error> {
-        let row = self.run_row(run).await?;
-        row.map(|row| self.record(&row).map(|(record, _)| record)).transpose()
+        Ok(self.run_and_seal(run).await?.map(|(record, _)| record))
     }
 
-    /// Finds a run of this project, with the seal of its smith.
-    pub async fn run_and_seal(&self, run: RunId) -> Result<Option<(RunRecord, SmithSeal)>, Error> {
-        self.run_row(run).await?.map(|row| self.record(&row)).transpose()
+    /// Finds a run of this project, with the seal of its smith unless that cannot be opened.
+    pub async fn run_and_seal(&self, run: RunId) -> Result<Option<(RunRecord, Option<SmithSeal>)>, Error> {
+        let Some(row) = self.run_row(run).await? else { return Ok(None) };
+        let shown = self.shown(&row)?;
+        Ok(Some((shown.record, shown.seal)))
     }
 
-    /// Loads a run with its journal, to go on with it.
+    /// Loads a run with its journal, to go on with it. All of it, or the error tells what is damaged.
     pub async fn saved_run(&self, run: RunId) -> Result<Option<Saved>, Error> {
         let Some(row) = self.run_row(run).await? else { return Ok(None) };
-        let (record, seal) = self.record(&row)?;
+        let (record, seal) = self.shown(&row)?.whole()?;
         let sealed: Vec<u8> = row.get(25)?;
         let config = seal.open(CONFIG, &run.as_bytes(), &sealed)?;
         let rows = self
@@ -80,10 +88,10 @@ impl ProjectStore {
         Ok(Some(Saved { record, config, journal, seal }))
     }
 
-    /// Reads the configuration that a run kept to.
+    /// Reads the configuration that a run kept to, unless anything of the run is damaged.
     pub async fn run_config(&self, run: RunId) -> Result<Option<RunConfig>, Error> {
         let Some(row) = self.run_row(run).await? else { return Ok(None) };
-        let (_, seal) = self.record(&row)?;
+        let (_, seal) = self.shown(&row)?.whole()?;
         let sealed: Vec<u8> = row.get(25)?;
         Ok(Some(seal.open(CONFIG, &run.as_bytes(), &sealed)?))
     }
@@ -135,7 +143,7 @@ impl ProjectStore {
         let sql =
             format!("select {COLUMNS} from {TABLES} where {conditions} order by runs.id desc limit {limit}");
         let rows = self.store.db().read(&sql, values).await?;
-        rows.iter().map(|row| self.record(row).map(|(record, _)| record)).collect()
+        rows.iter().map(|row| self.shown(row).map(|shown| shown.record)).collect()
     }
 
     /// Reads the frames of a run from a seq on, as they were committed, at most `limit` blocks.
@@ -146,18 +154,46 @@ impl ProjectStore {
         from: u64,
         limit: usize,
     ) -> Result<Vec<Block>, Error> {
+        self.blocks(run, seal, from, limit, Err).await
+    }
+
+    /// Reads frames like [`ProjectStore::frames`], without those that are damaged: a reader gets what is left of a run.
+    pub async fn readable_frames(
+        &self,
+        run: RunId,
+        seal: &SmithSeal,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<Block>, Error> {
+        let without = |error: Error| {
+            tracing::error!(run.id = %run, error = %error, "Frames of a run cannot be read; its readers do without them.");
+            Ok(Vec::new())
+        };
+        self.blocks(run, seal, from, limit, without).await
+    }
+
+    async fn blocks(
+        &self,
+        run: RunId,
+        seal: &SmithSeal,
+        from: u64,
+        limit: usize,
+        damaged: impl Fn(Error) -> Result<Vec<Frame>, Error>,
+    ) -> Result<Vec<Block>, Error> {
         let rows = self
             .store
             .db()
             .read(
-                "select seq_from, body from run_frames where run_id = $1 and seq_to >= $2 order by seq_from limit $3",
+                "select seq_from, seq_to, body from run_frames where run_id = $1 and seq_to >= $2 order by seq_from limit $3",
                 params![run, from, limit],
             )
             .await?;
         rows.iter()
             .map(|row| {
-                let (from, body): (u64, Vec<u8>) = (row.get(0)?, row.get(1)?);
-                Ok(Block { from, frames: seal.open(FRAMES, &place(run, from), &body)? })
+                let (from, last): (u64, u64) = (row.get(0)?, row.get(1)?);
+                let body = row.get::<Vec<u8>>(2).map_err(Error::from);
+                let frames = body.and_then(|body| seal.open(FRAMES, &place(run, from), &body));
+                Ok(Block { from, next: last.saturating_add(1), frames: frames.or_else(&damaged)? })
             })
             .collect()
     }
@@ -173,10 +209,11 @@ impl ProjectStore {
             )
             .await?;
         let Some(row) = row else { return Ok(None) };
-        Ok(Some((status(&row, 0)?, row.get(1)?)))
+        Ok(Some((status(&row, 0).unwrap_or(UNKNOWN), row.get(1)?)))
     }
 
     /// Returns the latest turns of a thread before a run, newest first: each run that ended with its input and transcript.
+    /// A turn that cannot be read is empty: the thread goes on without it.
     pub async fn turns_before(
         &self,
         run: RunId,
@@ -191,19 +228,20 @@ impl ProjectStore {
             .read(
                 "select runs.id, run_requests.request, run_results.body from runs \
                  join run_requests on run_requests.run_id = runs.id join run_results on run_results.run_id = runs.id \
-                 where runs.smith_id = $1 and runs.thread_id = $2 and runs.id < $3 and runs.project_id = $4 \
-                 order by runs.id desc limit $5",
+                 where runs.smith_id = $1 and runs.thread_id = $2 and runs.project_id = $4 \
+                 and runs.turn < (select this.turn from runs as this where this.id = $3) \
+                 order by runs.turn desc limit $5",
                 params![smith, thread_id, run, self.project, limit],
             )
             .await?;
         rows.iter()
             .map(|row| {
                 let id: RunId = row.get(0)?;
-                let (request, result): (Vec<u8>, Vec<u8>) = (row.get(1)?, row.get(2)?);
-                let request: RunRequest = seal.open(REQUEST, &id.as_bytes(), &request)?;
-                let result: RunResult = seal.open(RESULT, &id.as_bytes(), &result)?;
-                let input = request.input.into_iter().map(Item::Message);
-                Ok((id, input.chain(result.transcript).collect()))
+                let turn = turn(row, id, seal).unwrap_or_else(|error| {
+                    tracing::error!(run.id = %id, error = %error, "A turn of a thread cannot be read; the thread goes on without it.");
+                    Vec::new()
+                });
+                Ok((id, turn))
             })
             .collect()
     }
@@ -235,16 +273,30 @@ impl ProjectStore {
         Ok(rows.iter().map(|row| row.get(0)).collect::<Result<_, _>>()?)
     }
 
-    fn record(&self, row: &Row) -> Result<(RunRecord, SmithSeal), Error> {
+    /// Reads what a row shows of a run, as far as it can be read: one damaged run must not hide the others.
+    fn shown(&self, row: &Row) -> Result<Shown, Error> {
         let id: RunId = row.get(0)?;
         let smith: SmithId = row.get(2)?;
-        let wrapped: Vec<u8> = row.get(22)?;
-        let seal = self.store.seal_of(smith, &wrapped)?;
-        let request: Vec<u8> = row.get(23)?;
-        let result: Option<Vec<u8>> = row.get(24)?;
-        let actor: String = row.get(19)?;
         let owner: Option<Vec<u8>> = row.get(9)?;
         let project: ProjectId = row.get(1)?;
+        let mut damage = None;
+        let seal = row.get::<Vec<u8>>(22).map_err(Error::from);
+        let seal = readable(seal.and_then(|wrapped| self.store.seal_of(smith, &wrapped)), &mut damage);
+        let status = readable(status(row, 6).map_err(Error::from), &mut damage).unwrap_or(UNKNOWN);
+        let request = seal.as_ref().map(|seal| opened(row, 23, seal, REQUEST, id));
+        let request = request.and_then(|request| readable(request, &mut damage));
+        let has_result = row.get::<Option<Vec<u8>>>(24).map_or(true, |result| result.is_some());
+        let result = seal.as_ref().filter(|_| has_result).map(|seal| opened(row, 24, seal, RESULT, id));
+        let mut result = result.and_then(|result| readable(result, &mut damage));
+        let actor = row.get::<String>(19).map_err(Error::from);
+        let actor = readable(actor.and_then(|actor| Ok(serde_json::from_str(&actor)?)), &mut damage);
+        if status.is_final() && !has_result {
+            damage.get_or_insert(DbError::Corrupt("a run that has ended has no result").into());
+        }
+        if let Some(damage) = &damage {
+            tracing::error!(run.id = %id, error = %damage, "What is stored of a run cannot be read.");
+            result = Some(with_damage(result, status, row.get(26).ok().flatten()));
+        }
         let record = RunRecord {
             id,
             project,
@@ -252,7 +304,7 @@ impl ProjectStore {
             agent: row.get(3)?,
             agent_version: row.get(4)?,
             thread_id: row.get(5)?,
-            status: status(row, 6)?,
+            status,
             channel: row.get(7)?,
             model: row.get(8)?,
             owner: owner.and_then(|owner| owner.try_into().ok()),
@@ -261,15 +313,69 @@ impl ProjectStore {
             next_seq: row.get(12)?,
             stop_reason: row.get(13)?,
             tokens: tokens(row)?,
-            actor: serde_json::from_str(&actor)?,
-            request: seal.open(REQUEST, &id.as_bytes(), &request)?,
-            result: result.map(|result| seal.open(RESULT, &id.as_bytes(), &result)).transpose()?,
+            actor,
+            request: request.unwrap_or_default(),
+            result,
             created_at: row.get(20)?,
             updated_at: row.get(21)?,
         };
-        Ok((record, seal))
+        Ok(Shown { record, seal, damage })
     }
 }
+
+/// What can be shown of a run.
+struct Shown {
+    record: RunRecord,
+    seal: Option<SmithSeal>,
+    /// Why the rest cannot.
+    damage: Option<Error>,
+}
+
+impl Shown {
+    fn whole(self) -> Result<(RunRecord, SmithSeal), Error> {
+        match (self.damage, self.seal) {
+            (None, Some(seal)) => Ok((self.record, seal)),
+            (Some(damage), _) => Err(damage),
+            (None, None) => Err(DbError::Corrupt("a smith has no data key").into()),
+        }
+    }
+}
+
+/// Notes why something cannot be read, and does without it.
+fn readable<T>(read: Result<T, Error>, damage: &mut Option<Error>) -> Option<T> {
+    read.map_err(|error| damage.get_or_insert(error)).ok()
+}
+
+fn opened<T: DeserializeOwned>(
+    row: &Row,
+    column: usize,
+    seal: &SmithSeal,
+    place: Place,
+    run: RunId,
+) -> Result<T, Error> {
+    seal.open(place, &run.as_bytes(), &row.get::<Vec<u8>>(column)?)
+}
+
+/// Says in a run's result that part of the run cannot be read, and of a failed one what is known from the clear.
+fn with_damage(result: Option<RunResult>, status: Status, error_code: Option<String>) -> RunResult {
+    let mut result = result.unwrap_or_default();
+    let message = "Part of what was stored of this run cannot be read.".to_owned();
+    if status == Status::Failed && result.error.is_none() {
+        let code = error_code.and_then(|code| Code::parse(&code)).unwrap_or(Code::InternalError);
+        result.error = Some(RunError { code, message: message.clone() });
+    }
+    result.warnings.push(Warning { code: "content_unreadable".to_owned(), message });
+    result
+}
+
+fn turn(row: &Row, run: RunId, seal: &SmithSeal) -> Result<Vec<Item>, Error> {
+    let request: RunRequest = opened(row, 1, seal, REQUEST, run)?;
+    let result: RunResult = opened(row, 2, seal, RESULT, run)?;
+    Ok(request.input.into_iter().map(Item::Message).chain(result.transcript).collect())
+}
+
+/// Where a run stands for its readers whose status is not one: it will not go on.
+const UNKNOWN: Status = Status::Failed;
 
 fn status(row: &Row, column: usize) -> Result<Status, DbError> {
     let text: String = row.get(column)?;

@@ -60,8 +60,9 @@ pub enum StartError {
 }
 
 const LANE: &str = "lane";
-/// How often a start is tried again when another one on the same thread was faster.
-const RACES: usize = 8;
+/// How often a start is tried again when another one on the same thread was faster, beyond those that may wait there: each
+/// lost race is a run that the thread has more.
+const RACES: usize = 16;
 
 impl ProjectStore {
     /// Stores a run; it runs from here on, or waits for its turn on the thread.
@@ -88,8 +89,9 @@ impl ProjectStore {
                     });
                 }
                 Err(error) if error.is_guard(crate::idempotency::GUARD) => return Err(StartError::KeyTaken),
-                // Two runs took the free lane at the same moment: the database let one in, this one queues.
-                Err(error) if error.is_conflict() && races < RACES => races += 1,
+                // Two runs took the same turn, or the free lane, at the same moment: the database let one in.
+                Err(error) if error.is_conflict() && races < run.waiting.saturating_add(RACES) => races += 1,
+                Err(error) if error.is_conflict() => return Err(StartError::Full),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -102,14 +104,15 @@ impl ProjectStore {
         batch
             .exec(
                 "insert into runs (id, project_id, smith_id, agent_id, agent_version, thread_id, status, channel, model, \
-                 owner, fence, crashes, next_seq, actor, created_at, updated_at) \
+                 owner, fence, crashes, next_seq, actor, created_at, updated_at, turn) \
                  select $1, $2, $3, $4, $5, $6, \
                  case when exists (select 1 from runs where smith_id = $3 and thread_id = $6 and status in ('queued', 'running')) \
                  then 'queued' else 'running' end, \
                  $7, $8, $9, 1, 0, \
                  case when exists (select 1 from runs where smith_id = $3 and thread_id = $6 and status in ('queued', 'running')) \
                  then 0 else $13 end, \
-                 $10, $11, $11 \
+                 $10, $11, $11, \
+                 (select coalesce(max(turn), 0) + 1 from runs where smith_id = $3 and thread_id = $6) \
                  where not exists (select 1 from runs where smith_id = $3 and thread_id = $6 \
                  and status in ('paused_for_approval', 'paused_for_tool')) \
                  and exists (select 1 from smiths where id = $3 and archived_at is null) \

@@ -61,6 +61,7 @@ pub(crate) async fn events(
     State(app): State<App>,
 ) -> Result<Response, ApiError> {
     let get::Found { project, record, seal } = get::find(&app, &caller, &path, Permission::RunsRead).await?;
+    let seal = seal.ok_or_else(Problem::internal)?;
     // An event source that has seen nothing yet sends an empty one.
     let header = headers.get("last-event-id").filter(|value| !value.is_empty());
     let header = header.map(|value| value.to_str().unwrap_or("-"));

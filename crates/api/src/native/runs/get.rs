@@ -35,7 +35,8 @@ pub(crate) async fn get(
 pub(super) struct Found {
     pub(super) project: ProjectStore,
     pub(super) record: RunRecord,
-    pub(super) seal: SmithSeal,
+    /// None where the smith's key cannot be read, so that nothing of its runs can.
+    pub(super) seal: Option<SmithSeal>,
 }
 
 /// Finds the run that a path names, if the caller may do what it wants with it.

@@ -118,7 +118,7 @@ impl From<RunRecord> for RunOut {
             warnings,
             usage: record.tokens.map(Usage::from),
             metadata: record.request.metadata,
-            actor: Some(record.actor),
+            actor: record.actor,
             error,
             created_at: record.created_at.to_string(),
             updated_at: record.updated_at.to_string(),

@@ -2,8 +2,8 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use domain::Problem;
 use domain::principals::Permission;
+use domain::{Code, Problem};
 use engine::StartRun;
 use serde_json::json;
 use utoipa::ToSchema;
@@ -50,7 +50,13 @@ pub(crate) async fn replay(
         return Ok(response);
     }
     let smith = project.smith(record.smith).await?.ok_or_else(|| Problem::not_found("smith"))?;
-    let recorded = project.run_config(record.id).await?;
+    let recorded = project.run_config(record.id).await.map_err(|error| {
+        if error.is_damage() {
+            let message = "What is stored of this run cannot be read, so it cannot be run again.";
+            return Problem::new(Code::ReplayUnsupported, message);
+        }
+        error.into()
+    })?;
     let deterministic = recorded.is_some();
     let config = match recorded {
         Some(recorded) => {

@@ -1,3 +1,6 @@
+mod turns;
+mod unreadable;
+
 use domain::content::{Content, Message, Role};
 use domain::ids::{Id as _, TokenId};
 use domain::principals::ActorKind;
@@ -229,7 +232,7 @@ async fn a_node_that_stood_still_loses_its_runs_and_finds_out() {
         assert!(server.bury(NODE, 1).await.unwrap());
         assert!(!server.beat(NODE).await.unwrap());
         let claimed = server.claim_orphans(OTHER, 10).await.unwrap();
-        assert_eq!(claimed, [Claimed { run, project: world.project.id(), fence: 3 }]);
+        assert_eq!(claimed, [Claimed { run, project: world.project.id(), fence: 3, crashes: 1 }]);
         assert!(server.claim_orphans(NODE, 10).await.unwrap().is_empty());
         assert!(!world.append(run, 1, 1, "from the grave").await);
         let record = world.record(run).await;
@@ -398,7 +401,7 @@ async fn no_text_of_a_run_lies_in_the_clear() {
 
 #[test]
 fn the_end_of_a_prefix_is_found_for_any_last_character() {
-    use super::read::after_prefix;
+    use crate::runs::read::after_prefix;
     assert_eq!(after_prefix("user_").as_deref(), Some("user`"));
     assert_eq!(after_prefix("a\u{10FFFF}").as_deref(), Some("b"));
     assert_eq!(after_prefix("\u{D7FF}").as_deref(), Some("\u{E000}"));

@@ -1,0 +1,58 @@
+use store::Batch;
+
+use super::*;
+use crate::testing::{World, both};
+use crate::{Mode, Origin};
+
+async fn damage(world: &World, sql: &'static str) {
+    let mut batch = Batch::new();
+    batch.exec(sql, vec![]);
+    world.store.db().commit(batch).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_read_is_cancelled_all_the_same() {
+    for sql in ["update run_requests set config = 'x'", "update run_frames set body = 'x'"] {
+        both(async |world| {
+            let run = world.run_elsewhere([9; 16]).await;
+            damage(&world, sql).await;
+            for _ in 0..2 {
+                world.engine.cancel(&world.project, run, Some("enough")).await.unwrap();
+            }
+            assert_eq!(world.project.run(run).await.unwrap().unwrap().status, Status::Cancelled, "{sql}");
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn the_third_try_in_a_row_ends_a_run_and_its_followers() {
+    both(async |world| {
+        let run = world.run_elsewhere([9; 16]).await;
+        let seal = world.smith.seal.clone();
+        let mut follower = world.engine.follow(world.project.clone(), seal, run, 0, Mode::Follow).unwrap();
+        // A journal that no run can have written.
+        damage(&world, "update run_journal set position = 1, body = 'x'").await;
+        let inner = &world.engine.inner;
+        let server = world.store.server();
+        for attempt in 0..3 {
+            assert_eq!(world.project.run(run).await.unwrap().unwrap().crashes, attempt);
+            let claimed = server.claim_orphans(inner.node(), 10).await.unwrap();
+            assert_eq!(claimed.len(), 1);
+            assert!(!inner.take_up(claimed[0], Origin::Orphan).await);
+            let released = || async { world.project.run(run).await.unwrap().unwrap().owner.is_none() };
+            while !released().await {
+                tokio::task::yield_now().await;
+            }
+        }
+        let record = world.project.run(run).await.unwrap().unwrap();
+        assert_eq!(record.status, Status::Failed);
+        assert_eq!(record.result.unwrap().error.unwrap().code, Code::ResumeFailed);
+        let mut events = Vec::new();
+        while let Some(frames) = follower.next().await.unwrap() {
+            events.extend(frames.iter().map(|frame| frame.frame.event()));
+        }
+        assert_eq!(events, ["run.started", "run.failed"]);
+    })
+    .await;
+}
