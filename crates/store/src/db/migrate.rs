@@ -3,12 +3,20 @@
 use super::{Db, DbError, Dialect, params};
 
 /// The scripts in the order in which they run. A script that was released is never changed again.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "first", include_str!("../../migrations/0001_first.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "first", include_str!("../../migrations/0001_first.sql")),
+    (2, "agents", include_str!("../../migrations/0002_agents.sql")),
+];
 
 /// Serialises replicas that start at the same time.
 const LOCK: i64 = 0x696e_6772_616d;
 
 pub(super) async fn run(db: &Db) -> Result<(), DbError> {
+    run_to(db, MIGRATIONS.last().map_or(0, |(version, ..)| *version)).await
+}
+
+/// Runs the scripts up to and with this one.
+pub(super) async fn run_to(db: &Db, newest: i64) -> Result<(), DbError> {
     let dialect = db.dialect();
     if dialect == Dialect::Postgres {
         db.script(GUARD_FUNCTION).await?;
@@ -20,13 +28,14 @@ pub(super) async fn run(db: &Db) -> Result<(), DbError> {
     .await?;
     let applied = db.read("select coalesce(max(version), 0) from schema_migrations", params![]).await?;
     let applied: i64 = applied.first().map_or(Ok(0), |row| row.get(0))?;
-    let newest = MIGRATIONS.last().map_or(0, |(version, ..)| *version);
     if applied > newest {
         return Err(DbError::Unavailable(format!(
             "the database has schema version {applied}, this program knows {newest}: run a newer program"
         )));
     }
-    for (version, name, script) in MIGRATIONS.iter().filter(|(version, ..)| *version > applied) {
+    for (version, name, script) in
+        MIGRATIONS.iter().filter(|(version, ..)| (applied.saturating_add(1)..=newest).contains(version))
+    {
         let script = types(dialect, script);
         let guarded =
             format!("{script}\ninsert into schema_migrations (version, name) values ({version}, '{name}');");

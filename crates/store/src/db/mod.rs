@@ -95,11 +95,24 @@ enum Engine {
 impl Db {
     /// Opens the database and brings its schema up to date.
     pub async fn open(options: &DbOptions) -> Result<Self, DbError> {
-        let db = match &options.location {
+        let db = Self::open_as_it_is(options).await?;
+        migrate::run(&db).await?;
+        Ok(db)
+    }
+
+    /// Opens the database with the schema that it has.
+    async fn open_as_it_is(options: &DbOptions) -> Result<Self, DbError> {
+        Ok(match &options.location {
             Location::Sqlite(path) => Self(Engine::Sqlite(sqlite::Sqlite::open(path, options).await?)),
             Location::Postgres(url) => Self(Engine::Postgres(postgres::Postgres::open(url, options).await?)),
-        };
-        migrate::run(&db).await?;
+        })
+    }
+
+    /// Opens the database with the schema of an older program, for tests of what brings it up to date.
+    #[cfg(test)]
+    pub(crate) async fn open_at(options: &DbOptions, version: i64) -> Result<Self, DbError> {
+        let db = Self::open_as_it_is(options).await?;
+        migrate::run_to(&db, version).await?;
         Ok(db)
     }
 
