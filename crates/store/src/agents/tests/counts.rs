@@ -47,7 +47,7 @@ async fn all_that_come_and_go_at_the_same_moment_are_counted() {
         let come_and_go = (0..48).map(async |number: usize| {
             let project = &projects[number % 2];
             let smith = project.ensure_smith(&new, None).await.unwrap().smith.id;
-            if number % 3 == 0 {
+            if number.is_multiple_of(3) {
                 project.archive_smith(smith).await.unwrap().unwrap();
             }
         });
