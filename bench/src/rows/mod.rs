@@ -1,5 +1,6 @@
 //! The rows of the table, each with what it needs around it.
 
+mod agents;
 mod database;
 mod followers;
 mod footprint;
@@ -38,16 +39,18 @@ enum Group {
     AddedAndFootprint,
     FirstToken,
     Followers,
+    Agents,
 }
 
 impl Group {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Start,
         Self::Database,
         Self::Ceiling,
         Self::AddedAndFootprint,
         Self::FirstToken,
         Self::Followers,
+        Self::Agents,
     ];
 
     fn rows(self) -> &'static [&'static str] {
@@ -58,6 +61,7 @@ impl Group {
             Self::AddedAndFootprint => &["B1", "B12"],
             Self::FirstToken => &["B2"],
             Self::Followers => &["B7"],
+            Self::Agents => &["B16"],
         }
     }
 }
@@ -84,6 +88,7 @@ impl Bench {
                 Group::AddedAndFootprint => footprint::measure(self, ceiling).await?,
                 Group::FirstToken => vec![runs::first_token(self).await?],
                 Group::Followers => vec![followers::measure(self).await?],
+                Group::Agents => vec![agents::measure(self).await?],
             };
             let others = others.cores()?;
             rows.extend(measured.into_iter().map(|row| Row { others, ..row }));

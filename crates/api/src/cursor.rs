@@ -17,10 +17,14 @@ pub(crate) fn encode<I: Id>(kind: &str, last: I) -> String {
 
 /// Reads a cursor of the list `kind`; one of another list is as foreign as any other text.
 pub(crate) fn decode<I: Id>(kind: &str, cursor: &str) -> Result<I, Problem> {
-    read(kind, cursor).map(I::from_bytes).ok_or_else(|| {
-        let message = "The cursor is not from this list. Use the `next_cursor` of the page before, or leave `cursor` out.";
-        Problem::new(Code::InvalidCursor, message).at("cursor")
-    })
+    read(kind, cursor).map(I::from_bytes).ok_or_else(foreign)
+}
+
+/// The refusal of a cursor that is not from the list.
+pub(crate) fn foreign() -> Problem {
+    let message =
+        "The cursor is not from this list. Use the `next_cursor` of the page before, or leave `cursor` out.";
+    Problem::new(Code::InvalidCursor, message).at("cursor")
 }
 
 fn read(kind: &str, cursor: &str) -> Option<[u8; 16]> {

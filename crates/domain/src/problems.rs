@@ -43,7 +43,10 @@ codes! {
     OrganizationRequired = "organization_required", 403;
     NotFound = "not_found", 404;
     PayloadTooLarge = "payload_too_large", 413;
+    AgentExists = "agent_exists", 409;
     SmithExists = "smith_exists", 409;
+    AgentInUse = "agent_in_use", 409;
+    DefaultAgent = "default_agent", 409;
     AgentUnpublished = "agent_unpublished", 409;
     RunNotPaused = "run_not_paused", 409;
     ConversationLocked = "conversation_locked", 409;
@@ -75,6 +78,8 @@ codes! {
     NameRequired = "name_required", 422;
     WorkspaceIdUnsupported = "workspace_id_unsupported", 422;
     InvalidTimezone = "invalid_timezone", 422;
+    InvalidSlug = "invalid_slug", 422;
+    InvalidPercent = "invalid_percent", 422;
     InvalidVariables = "invalid_variables", 422;
     RateLimitExceeded = "rate_limit_exceeded", 429;
     ConcurrencyLimitExceeded = "concurrency_limit_exceeded", 429;

@@ -110,8 +110,10 @@ impl Overrides {
     }
 }
 
-fn check(key: &str, value: &Value) -> Result<(), Problem> {
+/// Checks a field of a configuration, a smith's or a design's.
+pub(crate) fn check(key: &str, value: &Value) -> Result<(), Problem> {
     const NAMES: usize = 100;
+    const LIST_BYTES: usize = 256 * 1024;
     const INSTRUCTIONS: usize = 200_000;
     const MODEL: usize = 255;
     let refuse = |message: String| Err(Problem::invalid_input(key, message));
@@ -161,6 +163,9 @@ fn check(key: &str, value: &Value) -> Result<(), Problem> {
             }
         }
         _ => {}
+    }
+    if value.is_array() && value.to_string().len() > LIST_BYTES {
+        return refuse(format!("`{key}` may have at most 256 KiB as JSON."));
     }
     Ok(())
 }

@@ -221,7 +221,8 @@ impl Server {
     /// Makes a smith with this configuration.
     pub async fn smith(&self, body: Value) -> Smith {
         let made = self.admin().post("/v1/smiths", &body).await.expect(201);
-        Smith { id: made["id"].as_str().expect("a smith has an id").to_owned(), client: self.admin() }
+        let text = |field: &str| made[field].as_str().expect("a smith has ids").to_owned();
+        Smith { id: text("id"), agent: text("agent_id"), client: self.admin() }
     }
 
     /// Makes a smith that is answered by a fake provider.
@@ -263,6 +264,7 @@ impl Replica {
 /// A smith that a test talks to as the tenant.
 pub struct Smith {
     pub id: String,
+    pub agent: String,
     client: Client,
 }
 

@@ -1,5 +1,6 @@
 //! The native surface: a folder a noun, a file an operation.
 
+mod agents;
 #[cfg(test)]
 mod checked;
 mod model_keys;
@@ -17,6 +18,7 @@ use crate::app::App;
 /// Collects the routes. Every one of them wants a bearer and the version of the API.
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
+        .merge(agents::routes())
         .merge(model_keys::routes())
         .merge(models::routes())
         .merge(organization_keys::routes())

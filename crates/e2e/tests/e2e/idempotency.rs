@@ -35,6 +35,22 @@ async fn sendable(server: &Server, operation: &Operation, smith: &Smith, organiz
     let admin = server.admin();
     let (path, body, other, client) = match operation.id.as_str() {
         "smiths.create" => (operation.path(&[]), json!({}), json!({"locale": "de"}), admin),
+        "agents.create" => (operation.path(&[]), json!({"name": "a"}), json!({"name": "b"}), admin),
+        "agents.import" => {
+            let body = |name: &str| json!({"from_smith": smith.id, "name": name});
+            (operation.path(&[]), body("a"), body("b"), admin)
+        }
+        "agents.versions.create" => {
+            (operation.path(&[("aid", &smith.agent)]), json!({}), json!({"note": "b"}), admin)
+        }
+        "agents.rollout" => {
+            let body = |percent: u32| json!({"version": 1, "percent": percent});
+            (operation.path(&[("aid", &smith.agent)]), body(10), body(20), admin)
+        }
+        "agents.attach" => {
+            let body = json!({"smith_ids": [smith.id]});
+            (operation.path(&[("aid", &smith.agent)]), body, json!({"all": true}), admin)
+        }
         "tenant.tokens.create" => {
             (operation.path(&[]), json!({"scope": "admin"}), json!({"scope": "admin", "name": "b"}), admin)
         }
@@ -105,7 +121,14 @@ async fn every_post_is_done_once_and_answered_alike() {
                 for client in [keyed(&plain, "another"), plain] {
                     let answer = client.post(&path, &body).await;
                     assert!(answer.status == first.status && !is_replayed(&answer), "{answer}");
-                    let is_adopted = operation.id == "organization.projects.create";
+                    // What is adopted or changed has its id already, and some answers name nothing by an id.
+                    let is_adopted = matches!(
+                        operation.id.as_str(),
+                        "organization.projects.create"
+                            | "agents.rollout"
+                            | "agents.versions.create"
+                            | "agents.attach"
+                    );
                     assert_eq!(answer.json["id"] == first.json["id"], is_adopted, "{answer}");
                 }
             }

@@ -18,9 +18,10 @@ struct Person {
     client: Client,
 }
 
-/// A project with two smiths and a key.
+/// A project with two smiths, an agent and a key.
 struct Tenant {
     project: String,
+    agent: String,
     admin: Client,
     admin_token: String,
     people: Vec<Person>,
@@ -32,6 +33,9 @@ impl Tenant {
         let path = format!("/v1/organization/projects/{}/tokens", id(&made));
         let minted = organization.post(&path, &json!({})).await.expect(201);
         let admin = server.anonymous().with_bearer(token(&minted));
+        let body = json!({"name": "Support", "instructions": format!("Of {name}.")});
+        let agent = admin.post("/v1/agents", &body).await.expect(201);
+        admin.post(&format!("/v1/agents/{}/versions", id(&agent)), &json!({})).await.expect(201);
         let mut people = Vec::new();
         for external_id in ["ana", "bo"] {
             let body = json!({"external_id": external_id, "model": "scripted/quick"});
@@ -55,17 +59,30 @@ impl Tenant {
             .put("/v1/tenant/model_keys/openai", &json!({"api_key": format!("sk-{name}")}))
             .await
             .expect(200);
-        Self { project: id(&made).to_owned(), admin, admin_token: id(&minted).to_owned(), people }
+        Self {
+            project: id(&made).to_owned(),
+            agent: id(&agent).to_owned(),
+            admin,
+            admin_token: id(&minted).to_owned(),
+            people,
+        }
     }
 
     /// Everything that the project can be asked for.
     async fn state(&self) -> Vec<Value> {
         let mut state = Vec::new();
-        for path in
-            ["/v1/smiths", "/v1/runs", "/v1/tenant/tokens", "/v1/tenant/model_keys", "/v1/tenant/models"]
-        {
+        for path in [
+            "/v1/agents",
+            "/v1/smiths",
+            "/v1/runs",
+            "/v1/tenant/tokens",
+            "/v1/tenant/model_keys",
+            "/v1/tenant/models",
+        ] {
             state.push(self.admin.get(path).await.expect(200));
         }
+        let versions = format!("/v1/agents/{}/versions", self.agent);
+        state.push(self.admin.get(&versions).await.expect(200));
         for person in &self.people {
             let path = format!("/v1/smiths/{}/model_keys", person.smith);
             state.push(self.admin.get(&path).await.expect(200));
@@ -76,7 +93,7 @@ impl Tenant {
     /// All ids that nobody outside may see.
     fn ids(&self) -> Vec<&str> {
         let of_people = self.people.iter().flat_map(|person| [&person.smith, &person.run, &person.token]);
-        of_people.chain([&self.project, &self.admin_token]).map(String::as_str).collect()
+        of_people.chain([&self.project, &self.agent, &self.admin_token]).map(String::as_str).collect()
     }
 }
 
@@ -92,6 +109,9 @@ async fn tenants(engine: Engine) -> (Server, Client, Tenant, Tenant) {
 fn bodies(operation: &Operation) -> Vec<Option<Value>> {
     let good = match operation.id.as_str() {
         "smiths.update" => json!({"locale": "de"}),
+        "agents.update" => json!({"instructions": "Of an intruder."}),
+        "agents.rollout" => json!({"version": 1}),
+        "agents.attach" => json!({"all": true}),
         "smiths.runs.create" => json!({"input": "Let me in."}),
         "smiths.runs.submit" => json!({"kind": "cancel"}),
         "smiths.models.keys.put" => json!({"api_key": "sk-intruder"}),
@@ -120,8 +140,8 @@ fn assert_same(one: &Answer, other: &Answer) {
     assert_eq!(heads[0], heads[1], "{one}");
 }
 
-fn places<'a>(smith: &'a str, run: &'a str, token: &'a str) -> [(&'static str, &'a str); 4] {
-    [("pid", smith), ("rid", run), ("tid", token), ("provider", "openai")]
+fn places<'a>(agent: &'a str, smith: &'a str, run: &'a str, token: &'a str) -> [(&'static str, &'a str); 5] {
+    [("aid", agent), ("pid", smith), ("rid", run), ("tid", token), ("provider", "openai")]
 }
 
 async fn operations_of_projects(server: &Server) -> Vec<Operation> {
@@ -137,18 +157,18 @@ async fn what_another_project_has_is_as_if_it_had_never_been() {
         let (server, _organization, own, other) = tenants(engine).await;
         let (mine, theirs) = (&own.people[0], &other.people[0]);
         let before = other.state().await;
-        let nobody = ["smt", "run", "tok"].map(|prefix| format!("{prefix}_{NOBODY}"));
+        let nobody = ["smt", "run", "tok", "agt"].map(|prefix| format!("{prefix}_{NOBODY}"));
         let mut checked = 0;
         for operation in operations_of_projects(&server).await {
-            if !["pid", "rid", "tid"].iter().any(|place| operation.has(place)) {
+            if !["aid", "pid", "rid", "tid"].iter().any(|place| operation.has(place)) {
                 continue;
             }
-            let missing = operation.path(&places(&nobody[0], &nobody[1], &nobody[2]));
-            let foreign = operation.path(&places(&theirs.smith, &theirs.run, &theirs.token));
+            let missing = operation.path(&places(&nobody[3], &nobody[0], &nobody[1], &nobody[2]));
+            let foreign = operation.path(&places(&other.agent, &theirs.smith, &theirs.run, &theirs.token));
             // A run of a foreign smith under the own one, and the other way round.
             let mixed = [
-                operation.path(&places(&mine.smith, &theirs.run, &theirs.token)),
-                operation.path(&places(&theirs.smith, &mine.run, &theirs.token)),
+                operation.path(&places(&other.agent, &mine.smith, &theirs.run, &theirs.token)),
+                operation.path(&places(&other.agent, &theirs.smith, &mine.run, &theirs.token)),
             ];
             for (number, body) in bodies(&operation).iter().enumerate() {
                 let never = call(&own.admin, &operation, &missing, body.as_ref()).await;
@@ -158,7 +178,8 @@ async fn what_another_project_has_is_as_if_it_had_never_been() {
                     never.expect_error(404, "not_found");
                 }
                 if operation.has("rid") {
-                    let own_missing = operation.path(&places(&mine.smith, &nobody[1], &nobody[2]));
+                    let own_missing =
+                        operation.path(&places(&own.agent, &mine.smith, &nobody[1], &nobody[2]));
                     let never = call(&own.admin, &operation, &own_missing, body.as_ref()).await;
                     for path in &mixed {
                         assert_same(&never, &call(&own.admin, &operation, path, body.as_ref()).await);
@@ -178,18 +199,18 @@ async fn a_smith_token_reaches_its_own_smith_only() {
         let (server, _organization, own, other) = tenants(engine).await;
         let (mine, sibling, stranger) = (&own.people[0], &own.people[1], &other.people[0]);
         let before = (own.state().await, other.state().await);
-        let nobody = ["smt", "run", "tok"].map(|prefix| format!("{prefix}_{NOBODY}"));
+        let nobody = ["smt", "run", "tok", "agt"].map(|prefix| format!("{prefix}_{NOBODY}"));
         for operation in
             operations_of_projects(&server).await.iter().filter(|operation| operation.is_of_smith())
         {
             for body in bodies(operation) {
-                let path = operation.path(&places(&nobody[0], &nobody[1], &nobody[2]));
+                let path = operation.path(&places(&nobody[3], &nobody[0], &nobody[1], &nobody[2]));
                 let never = call(&mine.client, operation, &path, body.as_ref()).await;
                 let is_for_admins = matches!(operation.id.as_str(), "smiths.update" | "smiths.delete");
                 never.expect_error(403, if is_for_admins { "admin_required" } else { "smith_mismatch" });
                 for person in [sibling, stranger] {
                     for run in [&person.run, &mine.run, &nobody[1]] {
-                        let path = operation.path(&places(&person.smith, run, &nobody[2]));
+                        let path = operation.path(&places(&own.agent, &person.smith, run, &nobody[2]));
                         assert_same(&never, &call(&mine.client, operation, &path, body.as_ref()).await);
                     }
                 }
@@ -197,11 +218,11 @@ async fn a_smith_token_reaches_its_own_smith_only() {
                     continue;
                 }
                 // The run of somebody else under the own smith is as if it had never been.
-                let path = operation.path(&places(&mine.smith, &nobody[1], &nobody[2]));
+                let path = operation.path(&places(&own.agent, &mine.smith, &nobody[1], &nobody[2]));
                 let never = call(&mine.client, operation, &path, body.as_ref()).await;
                 for run in [&sibling.run, &stranger.run] {
                     for client in [&mine.client, &own.admin] {
-                        let path = operation.path(&places(&mine.smith, run, &nobody[2]));
+                        let path = operation.path(&places(&own.agent, &mine.smith, run, &nobody[2]));
                         assert_same(&never, &call(client, operation, &path, body.as_ref()).await);
                     }
                 }
@@ -246,6 +267,12 @@ async fn lists_hold_nothing_of_others_whatever_is_asked_for() {
                     }
                 }
             }
+        }
+        let page = other.admin.get("/v1/agents?limit=1").await.expect(200);
+        let cursor = page["next_cursor"].as_str().unwrap();
+        let answer = own.admin.get(&format!("/v1/agents?cursor={cursor}")).await;
+        for foreign in other.ids() {
+            assert!(!answer.json.to_string().contains(foreign), "{answer}");
         }
         for query in [format!("smith_id={}", stranger.smith), format!("agent_id={foreign_agent}")] {
             for path in ["/v1/runs", "/v1/smiths"] {
@@ -293,6 +320,24 @@ async fn what_a_body_names_of_another_project_is_unknown() {
             never.expect_error_about(404, "not_found", "agent_id");
             let foreign = body(foreign_smith["agent_id"].as_str().unwrap());
             assert_same(&never, &own.admin.send(method, path, Some(&foreign)).await);
+        }
+        for (path, body, never, status) in [
+            (
+                "/v1/agents/import".to_owned(),
+                json!({"name": "a", "from_smith": stranger.smith}),
+                json!({"name": "a", "from_smith": format!("smt_{NOBODY}")}),
+                404,
+            ),
+            (
+                format!("/v1/agents/{}/attach", own.agent),
+                json!({"smith_ids": [stranger.smith]}),
+                json!({"smith_ids": [format!("smt_{NOBODY}")]}),
+                404,
+            ),
+        ] {
+            let never = own.admin.post(&path, &never).await;
+            never.expect_error(status, "not_found");
+            assert_same(&never, &own.admin.post(&path, &body).await);
         }
         assert_eq!((own.state().await, other.state().await), before, "nothing has changed");
 

@@ -137,6 +137,7 @@ pub(crate) fn own_path(operation: &Operation, smith: &Smith) -> String {
     let owner = if operation.is_of_organization() { nobody("proj") } else { smith.id.clone() };
     operation.path(&[
         ("pid", &owner),
+        ("aid", &smith.agent),
         ("rid", &nobody("run")),
         ("tid", &nobody("tok")),
         ("kid", &nobody("tok")),

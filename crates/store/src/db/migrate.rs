@@ -5,6 +5,7 @@ use super::{Db, DbError, Dialect, params};
 /// The scripts in the order in which they run. A script that was released is never changed again.
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("../../migrations/0001_first.sql")),
+    (2, "agents", include_str!("../../migrations/0002_agents.sql")),
     (5, "turns", include_str!("../../migrations/0005_turns.sql")),
 ];
 

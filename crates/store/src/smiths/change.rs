@@ -5,6 +5,7 @@ use domain::ids::{AgentId, Id as _, RunId, SmithId};
 use domain::smiths::{Overrides, Profile};
 
 use super::{PROFILE, RACES, Sealed, SmithRecord};
+use crate::agents::counts;
 use crate::db::params;
 use crate::{Batch, Error, ProjectStore};
 
@@ -58,10 +59,13 @@ impl ProjectStore {
                 overrides: before.overrides.clone(),
             };
             edit(&mut after).map_err(ChangeError::Refused)?;
+            let from = before.agent;
             let changed = self.changed(before, after).await?;
-            match self.store.db().commit(self.change_batch(&changed)?).await.map_err(Error::from) {
+            match self.store.db().commit(self.change_batch(&changed, from)?).await.map_err(Error::from) {
                 Ok(_) => return Ok(changed),
-                Err(error) if error.is_guard(VERSION) && races < RACES => races += 1,
+                Err(error) if (error.is_guard(VERSION) || error.is_guard(counts::GONE)) && races < RACES => {
+                    races += 1;
+                }
                 Err(error) if error.is_conflict() => return Err(ChangeError::PairTaken),
                 Err(error) => return Err(error.into()),
             }
@@ -87,7 +91,7 @@ impl ProjectStore {
         Ok(changed)
     }
 
-    fn change_batch(&self, smith: &SmithRecord) -> Result<Batch, Error> {
+    fn change_batch(&self, smith: &SmithRecord, from: AgentId) -> Result<Batch, Error> {
         let sealed = Sealed { profile: smith.profile.clone(), overrides: smith.overrides.clone() };
         let mut batch = Batch::new();
         batch
@@ -106,6 +110,9 @@ impl ProjectStore {
                 ],
             )
             .must_change_one_row(VERSION);
+        if smith.agent != from {
+            counts::move_one(&mut batch, from, smith.agent, smith.id);
+        }
         Ok(batch)
     }
 
@@ -131,6 +138,7 @@ impl ProjectStore {
              and status not in ('completed', 'failed', 'cancelled') order by id",
             params![smith, self.project],
         );
+        counts::remove(&mut batch, smith);
         match self.store.db().commit(batch).await.map_err(Error::from) {
             Ok(outcome) => {
                 let runs = outcome.rows(2).iter().map(|row| row.get(0)).collect::<Result<_, _>>()?;

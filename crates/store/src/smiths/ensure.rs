@@ -5,6 +5,7 @@ use domain::ids::{AgentId, Id as _, SmithId};
 use domain::smiths::{Overrides, Profile};
 
 use super::{PROFILE, RACES, Sealed, SmithRecord};
+use crate::agents::counts;
 use crate::db::params;
 use crate::idempotency::Remembering;
 use crate::{Batch, Error, ProjectStore};
@@ -74,7 +75,12 @@ impl ProjectStore {
             match self.store.db().commit(batch).await.map_err(Error::from) {
                 Ok(_) => return Ok(ensured),
                 // Another request made the smith, or the agent went away: look again.
-                Err(error) if (error.is_conflict() || error.is_guard(AGENT)) && races < RACES => races += 1,
+                Err(error)
+                    if (error.is_conflict() || error.is_guard(AGENT) || error.is_guard(counts::GONE))
+                        && races < RACES =>
+                {
+                    races += 1;
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -115,6 +121,7 @@ impl ProjectStore {
                 ],
             )
             .must_change_one_row(AGENT);
+        counts::add(batch, agent.id, id);
         Ok(SmithRecord {
             id,
             project: self.project,

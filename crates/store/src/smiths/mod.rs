@@ -19,7 +19,7 @@ pub use read::SmithFilter;
 
 use crate::codec::{Place, SmithSeal};
 
-const PROFILE: Place = Place::new("smiths", "profile");
+pub(crate) const PROFILE: Place = Place::new("smiths", "profile");
 
 /// How often a mutation is tried again that another one got in the way of.
 const RACES: usize = 16;
@@ -56,7 +56,7 @@ impl SmithRecord {
 
 /// What is personal of a smith, sealed as one.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Sealed {
-    profile: Profile,
-    overrides: Overrides,
+pub(crate) struct Sealed {
+    pub(crate) profile: Profile,
+    pub(crate) overrides: Overrides,
 }

@@ -102,6 +102,7 @@ async fn start(store: &Store, project: &ProjectStore, smith: &SmithRecord, says:
         waiting: 16,
         files: if says == "one" { vec![file] } else { vec![] },
         remember: Some(Remember::run(key(says), id)),
+        at: store.ids().now(),
     };
     project.start_run(&smith.seal, &run).await.unwrap();
     id
@@ -152,8 +153,9 @@ async fn append(
         journal: (1, vec![]),
         end,
         announce: false,
+        at: store.ids().now(),
     };
-    store.server().append_to_run(&append).await.unwrap()
+    store.server().append_to_run(&append).await.unwrap().is_kept()
 }
 
 /// What [`fill`] has made, found again without knowing an id.

@@ -13,6 +13,7 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 
+pub(crate) use body::SkillRef;
 pub(crate) use render::SmithOut;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {

@@ -142,6 +142,11 @@ fn good_body(operation: &Operation, smith: &Smith) -> Value {
     match operation.id.as_str() {
         "smiths.create" | "organization.keys.create" | "organization.projects.tokens.create" => json!({}),
         "smiths.update" => json!({"locale": "de"}),
+        "agents.create" | "agents.update" => json!({"name": "a"}),
+        "agents.import" => json!({"name": "a", "from_smith": smith.id}),
+        "agents.versions.create" => json!({}),
+        "agents.rollout" => json!({"version": 1}),
+        "agents.attach" => json!({"smith_ids": [smith.id]}),
         "smiths.runs.create" => json!({"input": "Hello"}),
         "smiths.runs.replay" => json!({}),
         "smiths.runs.submit" => json!({"kind": "cancel"}),
@@ -165,7 +170,7 @@ async fn every_field_of_a_wrong_type_is_named_and_nothing_is_done() {
         let run = smith.run(&json!({"input": "Hello"})).await;
         let organization = organization(&server).await;
         let (_, made) = project(&server, &organization, "shop").await;
-        let lists = ["/v1/smiths", "/v1/runs", "/v1/tenant/tokens", "/v1/tenant/model_keys"];
+        let lists = ["/v1/agents", "/v1/smiths", "/v1/runs", "/v1/tenant/tokens", "/v1/tenant/model_keys"];
         let state = async || {
             let mut state = Vec::new();
             for list in lists {
@@ -182,7 +187,12 @@ async fn every_field_of_a_wrong_type_is_named_and_nothing_is_done() {
         let mut checked = 0;
         for (operation, client) in taking_bodies {
             let owner = if operation.is_of_organization() { &made } else { &smith.id };
-            let path = operation.path(&[("pid", owner), ("rid", id(&run)), ("provider", "openai")]);
+            let path = operation.path(&[
+                ("pid", owner),
+                ("aid", &smith.agent),
+                ("rid", id(&run)),
+                ("provider", "openai"),
+            ]);
             let method = operation.method.as_str().to_lowercase();
             let schema = &document["paths"][&operation.template][method]["requestBody"]["content"];
             let name = schema["application/json"]["schema"]["$ref"].as_str().expect("a body has a schema");
@@ -205,7 +215,13 @@ async fn every_field_of_a_wrong_type_is_named_and_nothing_is_done() {
                     let within = param.strip_prefix(field.as_str());
                     let is_named = within.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
                     assert!(is_named, "{body}: {answer}");
-                    let own_codes = ["invalid_kind", "invalid_timezone", "invalid_response_format"];
+                    let own_codes = [
+                        "invalid_kind",
+                        "invalid_percent",
+                        "invalid_timezone",
+                        "invalid_response_format",
+                        "invalid_variables",
+                    ];
                     assert!(code == "invalid_input" || own_codes.contains(&code), "{body}: {answer}");
                     checked += 1;
                 }

@@ -156,13 +156,14 @@ async fn no_value_in_a_query_or_path_is_too_strange() {
                 }
             }
             // Each place of the path in turn, the others as they should be.
-            for place in ["pid", "rid", "tid", "kid", "provider"] {
+            for place in ["pid", "aid", "rid", "tid", "kid", "provider"] {
                 if !operation.has(place) {
                     continue;
                 }
                 for value in strange.into_iter().filter(|value| *value != "%") {
                     let usual = [
                         ("pid", smith.id.as_str()),
+                        ("aid", smith.agent.as_str()),
                         ("rid", NOBODY),
                         ("tid", NOBODY),
                         ("kid", NOBODY),

@@ -24,7 +24,7 @@ async fn turns_are_read_in_the_order_in_which_they_were_taken_whatever_the_clock
             let world = if number % 2 == 0 { &ahead } else { &behind };
             let (run, started) = world.start("t").await;
             assert_eq!(started, Started::Running);
-            assert!(world.finish(run, 1, 1).await);
+            assert!(world.finish(run, 1, 1).await.is_kept());
             runs.push(run);
         }
         assert!(!runs.is_sorted(), "the ids follow the clocks");
@@ -47,11 +47,11 @@ async fn a_lane_goes_on_with_who_came_first_whatever_the_clocks_say() {
         let (first, _) = ahead.start("t").await;
         let (second, _) = ahead.start("t").await;
         let (third, _) = behind.start("t").await;
-        assert!(ahead.finish(first, 1, 1).await);
+        assert!(ahead.finish(first, 1, 1).await.is_kept());
         for expected in [second, third] {
             let next = server.next_on_thread(NODE, behind.smith.id, "t").await.unwrap().unwrap();
             assert_eq!(next.run, expected);
-            assert!(behind.finish(next.run, next.fence, 0).await);
+            assert!(behind.finish(next.run, next.fence, 0).await.is_kept());
         }
     })
     .await;

@@ -115,7 +115,7 @@ async fn a_damaged_result_hides_neither_the_list_nor_the_thread() {
     both(async |location| {
         let world = world(open(location).await).await;
         let (run, _) = world.start("t").await;
-        assert!(world.finish(run, 1, 1).await);
+        assert!(world.finish(run, 1, 1).await.is_kept());
         damage(&world.store, "update run_results set body = 'x'").await;
         let record = world.record(run).await;
         assert_eq!(record.status, Status::Completed);

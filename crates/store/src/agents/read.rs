@@ -9,10 +9,7 @@ use domain::smiths::Config;
 use crate::db::{Row, params};
 use crate::{Batch, Error, ProjectStore};
 
-/// The name of the agent that smiths get which ask for none.
-const DEFAULT_NAME: &str = "Default";
-
-const COLUMNS: &str =
+pub(super) const COLUMNS: &str =
     "id, project_id, slug, name, is_default, draft, active_version, rollout_version, rollout_percent";
 
 impl ProjectStore {
@@ -66,26 +63,9 @@ impl ProjectStore {
         let sql = format!("select {COLUMNS} from agents where project_id = $1 and is_default = 1");
         self.store.db().read_one(&sql, params![self.project]).await?.as_ref().map(read).transpose()
     }
-
-    /// Adds the default agent to a batch, which fails with a conflict when the project has one.
-    pub(crate) fn add_default_agent(&self, batch: &mut Batch) -> Result<(), Error> {
-        let ids = self.store.ids();
-        let (agent, now): (AgentId, _) = (ids.mint(), ids.now());
-        let empty = serde_json::to_string(&Config::default())?;
-        batch.exec(
-            "insert into agents (id, project_id, slug, name, is_default, draft, active_version, rollout_version, \
-             rollout_percent, created_at, updated_at) values ($1, $2, null, $3, 1, $4, 1, null, 0, $5, $5)",
-            params![agent, self.project, DEFAULT_NAME, &empty, now],
-        );
-        batch.exec(
-            "insert into agent_versions (agent_id, version, snapshot, created_at) values ($1, 1, $2, $3)",
-            params![agent, &empty, now],
-        );
-        Ok(())
-    }
 }
 
-fn read(row: &Row) -> Result<Agent, Error> {
+pub(super) fn read(row: &Row) -> Result<Agent, Error> {
     let draft: String = row.get(5)?;
     Ok(Agent {
         id: row.get(0)?,
@@ -101,6 +81,3 @@ fn read(row: &Row) -> Result<Agent, Error> {
         },
     })
 }
-
-#[cfg(test)]
-mod tests;
