@@ -8,6 +8,7 @@
     reason = "all of this is a test, its helpers too"
 )]
 
+mod attachments;
 mod conventions;
 mod crash;
 mod document;
