@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 
 pub use batch::{Batch, Outcome, Statement};
+pub use migrate::{Schema, Upgrade};
 pub(crate) use value::params;
 pub use value::{FromValue, Row, Value};
 
@@ -95,12 +96,22 @@ enum Engine {
 impl Db {
     /// Opens the database and brings its schema up to date.
     pub async fn open(options: &DbOptions) -> Result<Self, DbError> {
+        Self::open_with(options, Upgrade::Always).await
+    }
+
+    /// Opens the database and does to its schema what `upgrade` allows.
+    pub async fn open_with(options: &DbOptions, upgrade: Upgrade) -> Result<Self, DbError> {
         let db = match &options.location {
             Location::Sqlite(path) => Self(Engine::Sqlite(sqlite::Sqlite::open(path, options).await?)),
             Location::Postgres(url) => Self(Engine::Postgres(postgres::Postgres::open(url, options).await?)),
         };
-        migrate::run(&db).await?;
+        migrate::run(&db, migrate::MIGRATIONS, upgrade).await?;
         Ok(db)
+    }
+
+    /// Reads which version of the schema the database has.
+    pub async fn schema(&self) -> Result<Schema, DbError> {
+        migrate::schema(self, migrate::MIGRATIONS).await
     }
 
     pub fn dialect(&self) -> Dialect {
