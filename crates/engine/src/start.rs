@@ -79,7 +79,7 @@ impl Engine {
                 )
                 .at("response_format"));
             }
-            structured::check(format)?;
+            structured::check(format, inner.options.max_schema_bytes)?;
         }
         if start.input.is_empty() {
             let has_history = match &start.thread_id {

@@ -14,6 +14,7 @@ mod crash;
 mod document;
 mod idempotency;
 mod isolation;
+mod limits;
 mod model_keys;
 mod organization;
 mod quickstart;
