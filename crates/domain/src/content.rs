@@ -181,10 +181,13 @@ fn parse_part(value: &Value, at: &str) -> Result<Part, Problem> {
         return Err(Problem::invalid_input(at, "A part must be an object with a `type`."));
     };
     match part.get("type").and_then(Value::as_str) {
-        Some("text" | "input_text" | "output_text") => match part.get("text") {
-            Some(Value::String(text)) => Ok(Part::Text { text: text.clone() }),
-            _ => Err(Problem::invalid_input(format!("{at}.text"), "`text` must be a text.")),
-        },
+        Some("text" | "input_text" | "output_text") => {
+            let at = format!("{at}.text");
+            match text(part.get("text"), &at)? {
+                Some(text) => Ok(Part::Text { text: text.to_owned() }),
+                None => Err(Problem::invalid_input(at, "A part of text needs its `text`.")),
+            }
+        }
         Some("image" | "image_url" | "input_image") => parse_image(part, at),
         Some("file" | "input_file") => parse_file(part, at),
         _ => Err(Problem::invalid_input(format!("{at}.type"), "`type` must be `text`, `image` or `file`.")),
@@ -196,12 +199,14 @@ fn parse_image(part: &Map<String, Value>, at: &str) -> Result<Part, Problem> {
         return Ok(Part::Image(Source { file_id: Some(file_id), ..Source::default() }));
     }
     // The OpenAI chat form nests the address once more: `{"image_url": {"url": "…"}}`.
-    let url = match part.get("image_url") {
-        Some(Value::String(url)) => url.as_str(),
-        Some(Value::Object(nested)) => nested.get("url").and_then(Value::as_str).unwrap_or_default(),
-        _ => "",
+    let nested = part.get("image_url").and_then(Value::as_object);
+    let (url, at) = match nested {
+        Some(nested) => (nested.get("url"), format!("{at}.image_url.url")),
+        None => (part.get("image_url"), format!("{at}.image_url")),
     };
-    let at = format!("{at}.image_url");
+    let Some(url) = text(url, &at)? else {
+        return Err(Problem::invalid_input(at, "An image needs its `image_url` or a `file_id`."));
+    };
     if url.starts_with("data:") {
         return Ok(Part::Image(Source { file_data: Some(url.to_owned()), ..Source::default() }));
     }
@@ -211,35 +216,39 @@ fn parse_image(part: &Map<String, Value>, at: &str) -> Result<Part, Problem> {
 fn parse_file(part: &Map<String, Value>, at: &str) -> Result<Part, Problem> {
     // The OpenAI chat form nests the fields once more: `{"file": {"file_data": "…"}}`.
     let part = part.get("file").and_then(Value::as_object).unwrap_or(part);
-    let filename = match part.get("filename") {
-        None | Some(Value::Null) => None,
-        Some(Value::String(name)) => Some(name.clone()),
-        Some(_) => {
-            return Err(Problem::invalid_input(format!("{at}.filename"), "`filename` must be a text."));
-        }
-    };
+    let filename = text(part.get("filename"), &format!("{at}.filename"))?.map(str::to_owned);
     if let Some(file_id) = file_id(part, at)? {
         return Ok(Part::File(Source { file_id: Some(file_id), filename, ..Source::default() }));
     }
-    if let Some(Value::String(data)) = part.get("file_data") {
+    if let Some(data) = text(part.get("file_data"), &format!("{at}.file_data"))? {
         if filename.is_none() {
             return Err(Problem::invalid_input(format!("{at}.filename"), "`file_data` needs a `filename`."));
         }
-        return Ok(Part::File(Source { file_data: Some(data.clone()), filename, ..Source::default() }));
+        return Ok(Part::File(Source { file_data: Some(data.to_owned()), filename, ..Source::default() }));
     }
-    let url = part.get("file_url").and_then(Value::as_str).unwrap_or_default();
-    let url = https(url, &format!("{at}.file_url"))?;
-    Ok(Part::File(Source { file_url: Some(url), filename, ..Source::default() }))
+    let at = format!("{at}.file_url");
+    let Some(url) = text(part.get("file_url"), &at)? else {
+        return Err(Problem::invalid_input(
+            at,
+            "A file needs its `file_data`, its `file_url` or a `file_id`.",
+        ));
+    };
+    Ok(Part::File(Source { file_url: Some(https(url, &at)?), filename, ..Source::default() }))
+}
+
+/// Reads a text that may be absent; `at` is its path.
+fn text<'a>(value: Option<&'a Value>, at: &str) -> Result<Option<&'a str>, Problem> {
+    let Some(value) = value.filter(|value| !value.is_null()) else { return Ok(None) };
+    let name = at.rsplit('.').next().unwrap_or(at);
+    value.as_str().map(Some).ok_or_else(|| Problem::invalid_input(at, format!("`{name}` must be a text.")))
 }
 
 fn file_id(part: &Map<String, Value>, at: &str) -> Result<Option<FileId>, Problem> {
-    match part.get("file_id") {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(id)) => id.parse().map(Some).map_err(|_| {
-            Problem::invalid_input(format!("{at}.file_id"), "`file_id` is not the id of a file.")
-        }),
-        Some(_) => Err(Problem::invalid_input(format!("{at}.file_id"), "`file_id` must be a text.")),
-    }
+    let at = format!("{at}.file_id");
+    let parse = |id: &str| {
+        id.parse().map_err(|_| Problem::invalid_input(at.clone(), "`file_id` is not the id of a file."))
+    };
+    text(part.get("file_id"), &at)?.map(parse).transpose()
 }
 
 fn https(url: &str, at: &str) -> Result<String, Problem> {
@@ -297,6 +306,29 @@ mod tests {
         assert_eq!(param(json!([{"role": "user", "content": 1}])).as_deref(), Some("input[0].content"));
         let part = json!([{"role": "user", "content": [{"type": "image", "image_url": "http://x"}]}]);
         assert_eq!(param(part).as_deref(), Some("input[0].content[0].image_url"));
+    }
+
+    #[test]
+    fn a_field_of_a_part_that_is_no_text_is_told_so() {
+        for (part, field) in [
+            (json!({"type": "text", "text": 7}), "text"),
+            (json!({"type": "image", "image_url": 7}), "image_url"),
+            (json!({"type": "image_url", "image_url": {"url": 7}}), "image_url.url"),
+            (json!({"type": "image", "file_id": 7}), "file_id"),
+            (json!({"type": "file", "file_data": 7, "filename": "a"}), "file_data"),
+            (json!({"type": "file", "file_url": 7}), "file_url"),
+            (json!({"type": "file", "file_url": "https://a.example/", "filename": 7}), "filename"),
+        ] {
+            let input = json!([{"role": "user", "content": [part]}]);
+            let refusal = parse_input(Some(&input), LIMITS).unwrap_err();
+            assert_eq!(refusal.param, Some(format!("input[0].content[0].{field}")));
+            let name = field.trim_start_matches("image_url.");
+            assert_eq!(refusal.message, format!("`{name}` must be a text."));
+        }
+        for (part, field) in [("text", "text"), ("image", "image_url"), ("file", "file_url")] {
+            let input = json!([{"role": "user", "content": [{"type": part}]}]);
+            assert_eq!(param(input), Some(format!("input[0].content[0].{field}")));
+        }
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub fn parse_response_format(value: Option<&Value>, at: &str) -> Result<Option<R
     let invalid = |param: String, message: &str| {
         Problem::new(Code::InvalidResponseFormat, message).with_status(422).at(param)
     };
+    if !value.is_object() {
+        return Err(invalid(at.to_owned(), &format!("`{at}` must be an object with a `type`.")));
+    }
     match value.get("type").and_then(Value::as_str) {
         Some("text") => Ok(None),
         Some("json_object") => Ok(Some(ResponseFormat::JsonObject)),
@@ -86,6 +89,11 @@ mod tests {
         let refusal = parse_response_format(Some(&json!({"type": "xml"})), "response_format").unwrap_err();
         assert_eq!((refusal.code, refusal.status), (Code::InvalidResponseFormat, 422));
         assert_eq!(refusal.param.as_deref(), Some("response_format.type"));
+        for no_object in [json!("json_object"), json!(7), json!([{"type": "json_object"}])] {
+            let refusal = parse_response_format(Some(&no_object), "response_format").unwrap_err();
+            assert_eq!(refusal.param.as_deref(), Some("response_format"));
+            assert_eq!(refusal.message, "`response_format` must be an object with a `type`.");
+        }
         for (field, value) in [("name", json!("two words")), ("strict", json!("yes"))] {
             let format = json!({"type": "json_schema", "json_schema": {"schema": {}, field: value}});
             let refusal = parse_response_format(Some(&format), "f").unwrap_err();

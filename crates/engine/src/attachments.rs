@@ -4,8 +4,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::Problem;
 use domain::content::{Content, Message, Part, Source};
-use domain::ids::FileId;
+use domain::ids::{FileId, SmithId};
+use domain::models::Provider;
+use models::parts::{self, refusal};
 use store::files::StoredFile;
+use store::{ProjectStore, SmithSeal};
 use vault::Ids;
 
 /// Moves inline bytes out of messages. Returns the messages as they are stored, and the files that they name.
@@ -51,6 +54,56 @@ pub(crate) fn referenced(messages: &[Message]) -> Vec<(FileId, String)> {
         }
     }
     files
+}
+
+/// Knows the media types of a smith's files, those that are about to be stored too.
+pub(crate) struct Types<'a> {
+    pub(crate) project: &'a ProjectStore,
+    pub(crate) smith: SmithId,
+    pub(crate) seal: &'a SmithSeal,
+    pub(crate) new: &'a [StoredFile],
+}
+
+impl Types<'_> {
+    /// Refuses a part that the provider does not take, while there is no run yet that would fail over it.
+    pub(crate) async fn check(&self, provider: Provider, messages: &[Message]) -> Result<(), Problem> {
+        for (index, message) in messages.iter().enumerate() {
+            let Content::Parts(parts) = &message.content else { continue };
+            for (part_index, part) in parts.iter().enumerate() {
+                if let Some(message) = self.refusal(provider, part).await? {
+                    let at = format!("input[{index}].content[{part_index}]");
+                    return Err(Problem::invalid_input(at, message));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn refusal(&self, provider: Provider, part: &Part) -> Result<Option<String>, store::Error> {
+        let (source, is_image) = match part {
+            Part::Text { .. } => return Ok(None),
+            Part::Image(source) => (source, true),
+            Part::File(source) => (source, false),
+        };
+        if let Some(id) = source.file_id {
+            let media_type = self.of(id).await?.unwrap_or_default();
+            let part =
+                if is_image { parts::Part::Image(&media_type) } else { parts::Part::File(&media_type) };
+            return Ok(refusal(provider, part));
+        }
+        let part = match &source.file_url {
+            Some(url) => parts::Part::FileUrl(url),
+            None => parts::Part::ImageUrl,
+        };
+        Ok(refusal(provider, part))
+    }
+
+    async fn of(&self, id: FileId) -> Result<Option<String>, store::Error> {
+        match self.new.iter().find(|new| new.id == id) {
+            Some(new) => Ok(Some(new.media_type.clone())),
+            None => self.project.file_type(self.smith, id, self.seal).await,
+        }
+    }
 }
 
 const INLINE: &str =

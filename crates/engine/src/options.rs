@@ -21,6 +21,8 @@ pub struct Options {
     /// Bytes of images and files that one run may be given, each counted as often as it is named; more is refused with 422.
     /// Older ones of the thread are left out beyond it.
     pub max_attachment_bytes: usize,
+    /// Bytes of the JSON Schema of a structured answer, which is compiled for each answer; more is refused with 422.
+    pub max_schema_bytes: usize,
     /// Bytes of text that one run may produce; more ends it.
     pub max_answer_bytes: usize,
     /// Bytes of a stream that wait for their commit before the provider has to wait.
@@ -48,6 +50,7 @@ impl Default for Options {
             context_tokens: 60_000,
             context_turns: 200,
             max_attachment_bytes: 50 * 1024 * 1024,
+            max_schema_bytes: 64 * 1024,
             max_answer_bytes: 4 * 1024 * 1024,
             max_pending_bytes: 256 * 1024,
             window_frames: 4_096,

@@ -79,7 +79,7 @@ impl Engine {
                 )
                 .at("response_format"));
             }
-            structured::check(format)?;
+            structured::check(format, inner.options.max_schema_bytes)?;
         }
         if start.input.is_empty() {
             let has_history = match &start.thread_id {
@@ -121,6 +121,9 @@ impl Engine {
             )
         })?;
         let choice = inner.keys.choose(project, Some(start.smith), start.config.shown_model()).await?;
+        attachments::Types { project, smith: start.smith, seal: &start.seal, new: &files }
+            .check(choice.route.provider, &input)
+            .await?;
 
         let id: RunId = ids.mint();
         let thread = if start.thread_id.is_some() { Thread::Named } else { Thread::Fresh };

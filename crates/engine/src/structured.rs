@@ -5,19 +5,16 @@ use domain::run::Verdict;
 use domain::{Code, Problem};
 use serde_json::Value;
 
-/// How large a schema may be: it is compiled for each answer.
-const SCHEMA_BYTES: usize = 64 * 1024;
-
 /// The media type of an answer that was asked to have a form.
 pub(crate) fn content_type(format: Option<&ResponseFormat>) -> Option<String> {
     format.map(|_| "application/json".to_owned())
 }
 
-/// Refuses a schema that is none, before anything is stored.
-pub(crate) fn check(format: &ResponseFormat) -> Result<(), Problem> {
+/// Refuses a schema that is none or has more than `limit` bytes, before anything is stored.
+pub(crate) fn check(format: &ResponseFormat, limit: usize) -> Result<(), Problem> {
     let ResponseFormat::JsonSchema { schema, .. } = format else { return Ok(()) };
-    if schema.to_string().len() > SCHEMA_BYTES {
-        let message = format!("The JSON Schema may have at most {SCHEMA_BYTES} bytes.");
+    if schema.to_string().len() > limit {
+        let message = format!("The JSON Schema may have at most {limit} bytes.");
         return Err(Problem::new(Code::SchemaError, message).at("response_format.json_schema.schema"));
     }
     jsonschema::validator_for(schema).map(|_| ()).map_err(|error| {
@@ -84,10 +81,10 @@ mod tests {
 
     #[test]
     fn a_schema_that_is_none_is_refused_before_the_run() {
-        let refusal = check(&schema(json!({"type": "nonsense"}))).unwrap_err();
+        let refusal = check(&schema(json!({"type": "nonsense"})), 100).unwrap_err();
         assert_eq!(refusal.code, Code::SchemaError);
-        assert!(check(&schema(json!({"type": "object"}))).is_ok());
-        let large = json!({"type": "object", "description": "x".repeat(SCHEMA_BYTES)});
-        assert_eq!(check(&schema(large)).unwrap_err().code, Code::SchemaError);
+        let object = schema(json!({"type": "object"}));
+        assert!(check(&object, 17).is_ok());
+        assert_eq!(check(&object, 16).unwrap_err().code, Code::SchemaError);
     }
 }

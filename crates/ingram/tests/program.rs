@@ -6,6 +6,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use store::{Batch, Db, DbOptions, Location, Upgrade};
 use testkit::http::Client;
 
 fn ingram(folder: &Path, line: &str) -> Command {
@@ -136,4 +137,70 @@ fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
     let (code, out, _) = output(folder.path(), "doctor");
     assert_eq!(code, 1, "{out}");
     assert!(out.contains("WRONG master key") && out.contains("restore the key file"), "{out}");
+}
+
+/// Opens a database as it is, to make it one of another program.
+async fn open(location: Location) -> Db {
+    let wait = std::time::Duration::from_secs(10);
+    let options = DbOptions { location, connections: 2, wait, queue: 10 };
+    Db::open_with(&options, Upgrade::Never).await.unwrap()
+}
+
+async fn change_versions(db: &Db, to: &str) {
+    let mut batch = Batch::new();
+    batch.exec(format!("update schema_migrations set version = {to}"), Vec::new());
+    db.commit(batch).await.unwrap();
+}
+
+#[tokio::test]
+async fn only_a_server_changes_the_schema_of_a_database_that_is_there() {
+    let database = testkit::postgres::database().await;
+    for on_postgres in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let place = if on_postgres { format!(" --database-url {}", database.url()) } else { String::new() };
+        let command = |line: &str| output(folder.path(), &format!("{line}{place}"));
+        let open = async || {
+            open(if on_postgres {
+                Location::Postgres(database.url())
+            } else {
+                Location::Sqlite(folder.path().join("data/ingram.db"))
+            })
+            .await
+        };
+        assert_eq!(command("token create --admin").0, 0, "where there is none it is made");
+
+        let db = open().await;
+        change_versions(&db, "-version").await;
+        let before = db.schema().await.unwrap();
+        assert!(before.is_older());
+        let (code, out, _) = command("doctor");
+        assert_eq!(code, 0, "{out}");
+        let told =
+            format!("note  database      the schema is version -1, this program brings {}", before.brought);
+        assert!(out.contains(&told) && out.contains("start the server to migrate"), "{out}");
+        assert!(out.contains("ok    clock") && out.contains("none was given up"), "it goes on: {out}");
+        let (code, out, log) = command("token create --admin");
+        assert_eq!((code, out.as_str()), (1, ""));
+        assert!(log.contains("has schema version -1") && log.contains("start its server first"), "{log}");
+        assert_eq!(db.schema().await.unwrap(), before, "nobody has touched it");
+
+        change_versions(&db, "1000 + version").await;
+        let (code, out, _) = command("doctor");
+        assert!(code == 1 && out.contains("WRONG database") && out.contains("run a newer program"), "{out}");
+        assert_eq!(command("token create --admin").0, 1);
+        db.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_look_at_an_empty_database_leaves_it_empty() {
+    let database = testkit::postgres::database().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut doctor = ingram(folder.path(), &format!("doctor --database-url {}", database.url()));
+    let key = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
+    let out = doctor.env("INGRAM_MASTER_KEY", key).output().unwrap();
+    let text = String::from_utf8(out.stdout).unwrap();
+    assert!(out.status.success() && text.contains("empty; the first start of the server fills it"), "{text}");
+    let db = open(Location::Postgres(database.url())).await;
+    assert_eq!(db.schema().await.unwrap().found, None);
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use domain::models::Provider;
 use egress::{BuildError, Client, Egress, Policy, Timeouts};
 use futures::StreamExt;
-use futures::stream::{self, BoxStream};
+use futures::stream::BoxStream;
 use tokio::time::Instant;
 
 use self::attempt::Call;
@@ -76,13 +76,7 @@ impl Models {
         if credentials.provider == Provider::Scripted {
             return self.scripts.call(request);
         }
-        match Call::new(self, credentials, request) {
-            Ok(call) => call.run().boxed(),
-            Err(trouble) => {
-                let failure = trouble.into_failure(credentials.provider, &credentials.api_key, 1);
-                stream::once(async { Err(failure) }).boxed()
-            }
-        }
+        Call::new(self, credentials, request).run().boxed()
     }
 
     /// Fetches the answer to a call whose stream broke, if the provider has kept it under `reference`.

@@ -11,6 +11,7 @@ mod gemini;
 mod openai;
 mod openai_chat;
 mod options;
+pub mod parts;
 #[cfg(test)]
 mod samples;
 pub mod scripted;

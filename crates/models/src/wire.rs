@@ -9,7 +9,7 @@ use domain::usage::Tokens;
 use http::HeaderName;
 use serde_json::{Map, Value};
 
-use crate::call::{Attachment, Event, Request, Turn};
+use crate::call::{Event, Request, Turn};
 use crate::sse::SseEvent;
 use crate::trouble::Trouble;
 
@@ -181,17 +181,8 @@ pub(crate) fn media_type_of(address: &str) -> Option<&'static str> {
 
 /// Tells whether a file is text that can stand in a prompt as it is.
 pub(crate) fn is_text(media_type: &str) -> bool {
+    let media_type = media_type.to_ascii_lowercase();
     media_type.starts_with("text/") || media_type.starts_with("application/json")
-}
-
-/// Returns what kind of part an attachment is, for a refusal.
-pub(crate) fn kind_of(attachment: &Attachment) -> String {
-    match attachment {
-        Attachment::ImageUrl(_) | Attachment::FileUrl { .. } => "a file that is given by address".to_owned(),
-        Attachment::Image { media_type, .. } | Attachment::File { media_type, .. } => {
-            format!("a file of the type {media_type}")
-        }
-    }
 }
 
 #[cfg(test)]

@@ -55,6 +55,15 @@ impl ServerStore {
         }
     }
 
+    /// Checks that the database was filled under this master key, or under none yet. Writes nothing.
+    pub async fn check_master_key(&self) -> Result<(), Error> {
+        let given = self.store.inner.master.fingerprint();
+        match self.server_value(FINGERPRINT).await? {
+            Some(stored) if stored != given => Err(Error::OtherMasterKey { stored, given }),
+            _ => Ok(()),
+        }
+    }
+
     async fn first_ids(&self) -> Result<Option<Bootstrap>, Error> {
         let (Some(organization), Some(project)) =
             (self.server_value(ORGANIZATION).await?, self.server_value(PROJECT).await?)

@@ -10,8 +10,6 @@ const LAST: &str = "last_checkup";
 /// What a checkup has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checkup {
-    /// The version of the schema.
-    pub schema: i64,
     /// The latest moment that anything stored carries; a clock that is behind it has been set back.
     pub latest: Option<Timestamp>,
 }
@@ -23,15 +21,14 @@ impl ServerStore {
             .store
             .db()
             .read(
-                "select (select max(version) from schema_migrations), (select max(created_at) from tokens), \
+                "select (select max(created_at) from tokens), \
                  (select created_at from runs order by id desc limit 1), \
                  (select max(created_at) from idempotency_keys)",
                 params![],
             )
             .await?;
         let row = rows.first().ok_or(crate::DbError::Corrupt("a query without conditions has a row"))?;
-        let schema: Option<i64> = row.get(0)?;
-        let moments: [Option<Timestamp>; 3] = [row.get(1)?, row.get(2)?, row.get(3)?];
+        let moments: [Option<Timestamp>; 3] = [row.get(0)?, row.get(1)?, row.get(2)?];
         let mut batch = Batch::new();
         batch.exec(
             "insert into server_values (name, value) values ($1, $2) \
@@ -39,7 +36,7 @@ impl ServerStore {
             params![LAST, self.store.ids().now().to_string()],
         );
         self.store.db().commit(batch).await?;
-        Ok(Checkup { schema: schema.unwrap_or(0), latest: moments.into_iter().flatten().max() })
+        Ok(Checkup { latest: moments.into_iter().flatten().max() })
     }
 }
 
@@ -48,7 +45,7 @@ mod tests {
     use crate::testing::{both, open};
 
     #[tokio::test]
-    async fn a_checkup_finds_the_schema_and_the_latest_moment() {
+    async fn a_checkup_finds_the_latest_moment() {
         both(async |location| {
             let store = open(location).await;
             let first = store.server().bootstrap().await.unwrap();
@@ -56,7 +53,6 @@ mod tests {
             let project = store.project(first.project);
             let minted = project.mint_admin_token(&Default::default(), None).await.unwrap().unwrap();
             let checkup = store.server().checkup().await.unwrap();
-            assert!(checkup.schema >= 1);
             assert_eq!(checkup.latest, Some(minted.record.created_at));
         })
         .await;

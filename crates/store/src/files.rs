@@ -66,6 +66,27 @@ impl ProjectStore {
         Ok(row.map(|row| row.get(0)).transpose()?)
     }
 
+    /// Returns the media type of a file of a smith, None when the smith has no such file.
+    pub async fn file_type(
+        &self,
+        smith: SmithId,
+        file: FileId,
+        seal: &SmithSeal,
+    ) -> Result<Option<String>, Error> {
+        let row = self
+            .store
+            .db()
+            .read_one(
+                "select description from files where id = $1 and smith_id = $2 and project_id = $3",
+                params![file, smith, self.project],
+            )
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let description: Vec<u8> = row.get(0)?;
+        let Description { media_type, .. } = seal.open(DESCRIPTION, &file.as_bytes(), &description)?;
+        Ok(Some(media_type))
+    }
+
     /// Reads a file of a smith.
     pub async fn file(
         &self,

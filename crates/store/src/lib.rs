@@ -32,7 +32,7 @@ use moka::sync::Cache;
 use vault::{DataKey, Ids, MasterKey, SealError};
 
 pub use codec::SmithSeal;
-pub use db::{Batch, Db, DbError, DbOptions, Dialect, Location};
+pub use db::{Batch, Db, DbError, DbOptions, Dialect, Location, Schema, Upgrade};
 
 /// How many unwrapped data keys are kept at hand; each is 32 bytes and the time of one decryption.
 const DATA_KEYS: u64 = 50_000;
@@ -140,9 +140,19 @@ pub struct ServerStore {
 }
 
 impl Store {
-    /// Opens the database, brings its schema up to date, and checks that `master` is the key its content was sealed with.
+    /// Opens the database and brings its schema up to date. `master` is the key that its content is sealed with.
     pub async fn open(options: &DbOptions, master: MasterKey, ids: Ids) -> Result<Self, Error> {
-        let db = Db::open(options).await?;
+        Self::open_with(options, Upgrade::Always, master, ids).await
+    }
+
+    /// Opens the database and does to its schema what `upgrade` allows.
+    pub async fn open_with(
+        options: &DbOptions,
+        upgrade: Upgrade,
+        master: MasterKey,
+        ids: Ids,
+    ) -> Result<Self, Error> {
+        let db = Db::open_with(options, upgrade).await?;
         let data_keys = Cache::new(DATA_KEYS);
         let agent_versions = Cache::builder()
             .max_capacity(AGENT_VERSION_BYTES)

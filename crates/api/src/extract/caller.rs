@@ -14,6 +14,7 @@ use vault::{Subject, TokenError, Verified, constant_time_eq, token_hash};
 
 use crate::app::App;
 use crate::errors::ApiError;
+use crate::extract::acting::ACTING_SMITH;
 use crate::extract::bearer::{bearer, rejected};
 use crate::middleware;
 
@@ -28,9 +29,6 @@ impl Deref for Caller {
         &self.0
     }
 }
-
-/// Names the acting smith where the path names none; with a smith token it can only name that token's own.
-const ACTING_SMITH: &str = "ic-smith-id";
 
 impl Caller {
     /// Refuses a smith token that comes with the name of another smith.

@@ -77,11 +77,18 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// Reads a text. The databases cannot hold the character NUL.
+    /// Reads a text.
     pub(crate) fn text(&self, name: &str) -> Result<Option<&'a str>, Problem> {
-        self.read(name, "a text without the character NUL", |value| {
-            value.as_str().filter(|text| !text.contains('\0'))
-        })
+        self.value(name).map(|value| self.as_text(name, value)).transpose()
+    }
+
+    /// Takes a value for the text that it has to be. The databases cannot hold the character NUL.
+    fn as_text(&self, name: &str, value: &'a Value) -> Result<&'a str, Problem> {
+        match value.as_str() {
+            None => Err(self.refuse(name, "a text")),
+            Some(text) if text.contains('\0') => Err(self.refuse(name, "a text without the character NUL")),
+            Some(text) => Ok(text),
+        }
     }
 
     /// Reads a text with a number of characters in `length`.
@@ -125,8 +132,7 @@ impl<'a> Fields<'a> {
         let Some(list) = self.list(name)? else { return Ok(None) };
         let mut texts = Vec::with_capacity(list.len());
         for (index, value) in list.iter().enumerate() {
-            let text = value.as_str().filter(|text| !text.contains('\0'));
-            texts.push(text.ok_or_else(|| self.refuse(&format!("{name}[{index}]"), "a text"))?);
+            texts.push(self.as_text(&format!("{name}[{index}]"), value)?);
         }
         Ok(Some(texts))
     }
@@ -155,6 +161,16 @@ mod tests {
         assert_eq!(check(json!({"a": 1.5}), |fields| fields.whole("a", 0..=9).err()), at("a"));
         assert_eq!(check(json!({"a": 10}), |fields| fields.whole("a", 0..=9).err()), at("a"));
         assert_eq!(check(json!({"a": ["b", 1]}), |fields| fields.texts("a").err()), at("a[1]"));
+    }
+
+    #[test]
+    fn a_wrong_type_and_a_character_that_cannot_be_kept_are_told_apart() {
+        let message = |value: Value| {
+            let body = json!({ "a": value });
+            Fields::of_body(body.as_object().unwrap()).text("a").unwrap_err().message
+        };
+        assert_eq!(message(json!(7)), "`a` must be a text.");
+        assert_eq!(message(json!("b\0")), "`a` must be a text without the character NUL.");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What handlers take apart a request with. Each refuses with the contract's status and code.
 
+mod acting;
 mod bearer;
 mod body;
 mod caller;
@@ -8,6 +9,7 @@ mod idempotency;
 mod path;
 mod query;
 
+pub(crate) use acting::ActingSmith;
 pub(crate) use bearer::bearer;
 pub(crate) use body::JsonBody;
 pub(crate) use caller::Caller;

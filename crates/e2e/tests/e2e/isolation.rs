@@ -387,6 +387,37 @@ async fn headers_widen_nothing() {
     }
 }
 
+#[tokio::test]
+async fn an_administrator_may_look_at_the_runs_of_one_smith() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let (_server, _organization, own, other) = tenants(engine).await;
+        let (mine, sibling, stranger) = (&own.people[0], &own.people[1], &other.people[0]);
+        let acting =
+            async |smith: &str, path: &str| own.admin.with_header("ic-smith-id", smith).get(path).await;
+        for smith in [mine.smith.as_str(), mine.smith.trim_start_matches("smt_")] {
+            let runs = acting(smith, "/v1/runs").await.expect(200);
+            assert_eq!(entries(&runs).iter().map(id).collect::<Vec<_>>(), [mine.run.as_str()]);
+        }
+        // Together with a filter both hold.
+        for (smith, found) in [(&mine.smith, 1), (&sibling.smith, 0)] {
+            let runs = acting(&mine.smith, &format!("/v1/runs?smith_id={smith}")).await.expect(200);
+            assert_eq!(entries(&runs).len(), found);
+        }
+        // A smith that is not there is no filter that matches nothing, and one of another project is not there.
+        let never = acting(&format!("smt_{NOBODY}"), "/v1/runs").await;
+        never.expect_error_about(404, "not_found", "IC-Smith-Id");
+        for smith in [stranger.smith.as_str(), "nobody", ""] {
+            assert_same(&never, &acting(smith, "/v1/runs").await);
+        }
+        // Where the path names a smith the path counts, and what a project shares belongs to no smith.
+        let runs = acting(&sibling.smith, &format!("/v1/smiths/{}/runs", mine.smith)).await.expect(200);
+        assert_eq!(entries(&runs).iter().map(id).collect::<Vec<_>>(), [mine.run.as_str()]);
+        for path in ["/v1/smiths", "/v1/tenant/tokens", "/v1/tenant/model_keys", "/v1/tenant/models"] {
+            assert_eq!(acting(&mine.smith, path).await.expect(200), own.admin.get(path).await.expect(200));
+        }
+    }
+}
+
 /// Rules that the paths of an organization follow; it has one organization only, so that what is foreign is a project.
 #[tokio::test]
 async fn tokens_are_revoked_through_their_own_project_only() {

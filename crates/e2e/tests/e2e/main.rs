@@ -9,12 +9,14 @@
 )]
 
 mod agents;
+mod attachments;
 mod conventions;
 mod crash;
 mod damage;
 mod document;
 mod idempotency;
 mod isolation;
+mod limits;
 mod model_keys;
 mod organization;
 mod quickstart;

@@ -13,7 +13,7 @@ use domain::Timestamp;
 use domain::models::Provider;
 use engine::keys::HostedKey;
 use models::scripted::Scripts;
-use store::Store;
+use store::{DbError, Schema, Store, Upgrade};
 use vault::{Ids, MasterKey, SystemClock};
 
 use super::say;
@@ -131,7 +131,8 @@ async fn database(settings: &Settings, key: MasterKey) -> Vec<Finding> {
     if settings.database_url.is_none() && !settings.data.join("ingram.db").exists() {
         return vec![note(check, "not there yet; the first start of the server makes it")];
     }
-    let store = match Store::open(&settings.database(), key, ids()).await {
+    // A look must not bring the schema of a running server's database up to date.
+    let store = match Store::open_with(&settings.database(), Upgrade::Never, key, ids()).await {
         Ok(store) => store,
         Err(error) => {
             return vec![wrong(
@@ -146,10 +147,38 @@ async fn database(settings: &Settings, key: MasterKey) -> Vec<Finding> {
 }
 
 async fn inside(store: &Store) -> Result<Vec<Finding>, store::Error> {
-    store.server().bootstrap().await?;
+    let (check, schema) = ("database", store.db().schema().await?);
+    let Schema { found: Some(found), brought } = schema else {
+        return Ok(vec![note(check, "empty; the first start of the server fills it")]);
+    };
+    store.server().check_master_key().await?;
+    if schema.is_newer() {
+        let text =
+            format!("the schema is version {found}, this program knows {brought}; run a newer program");
+        return Ok(vec![wrong(check, text)]);
+    }
+    let looked = contents(store).await;
+    if !schema.is_older() {
+        let mut findings = vec![fine(check, format!("read and written, schema version {found}"))];
+        findings.extend(looked?);
+        return Ok(findings);
+    }
+    let text =
+        format!("the schema is version {found}, this program brings {brought}; start the server to migrate");
+    let mut findings = vec![note(check, text)];
+    match looked {
+        // The schema of an older program may lack what this one looks at.
+        Err(store::Error::Db(DbError::Statement(_))) => {
+            findings.push(note("runs", "not looked at: the schema is older than this program"));
+        }
+        looked => findings.extend(looked?),
+    }
+    Ok(findings)
+}
+
+async fn contents(store: &Store) -> Result<Vec<Finding>, store::Error> {
     let checkup = store.server().checkup().await?;
-    let mut findings = vec![fine("database", format!("read and written, schema version {}", checkup.schema))];
-    findings.push(clock(store.ids().now(), checkup.latest));
+    let mut findings = vec![clock(store.ids().now(), checkup.latest)];
     let poisoned = store.server().poisoned_runs(NAMED_RUNS).await?;
     findings.push(if poisoned.is_empty() {
         fine("runs", "none was given up")

@@ -4,7 +4,7 @@ use anyhow::{Context as _, bail};
 use domain::ids::{OrganizationId, SmithId};
 use domain::principals::Permission;
 use store::tokens::{Minted, NewToken};
-use store::{ProjectStore, Store};
+use store::{ProjectStore, Store, Upgrade};
 
 use crate::cli;
 use crate::config::Settings;
@@ -14,9 +14,9 @@ use crate::server::open_store;
 const SMITH_LONGEST: u32 = 86_400;
 const SMITH_USUAL: u32 = 3_600;
 
-/// Mints a token and returns its text. Works beside a running server too.
+/// Mints a token and returns its text. Works beside a running server too, whose schema it does not touch.
 pub(super) async fn create(settings: Settings, token: cli::NewToken) -> anyhow::Result<String> {
-    let store = open_store(&settings).await?;
+    let store = open_store(&settings, Upgrade::OnlyFirst).await?;
     let minted = mint(&store, token).await;
     store.db().close().await;
     Ok(minted?.text)

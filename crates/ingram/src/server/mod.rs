@@ -14,7 +14,7 @@ use engine::Engine;
 use engine::keys::Keys;
 use models::Models;
 use models::scripted::Scripts;
-use store::Store;
+use store::{Store, Upgrade};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -51,7 +51,7 @@ impl Server {
         let lock = lock.transpose()?;
         // Bound before anything else is built: an address that is taken is the most common mistake.
         let listener = Listener::bind(settings.listen, &settings.server)?;
-        let store = open_store(settings).await?;
+        let store = open_store(settings, Upgrade::Always).await?;
         let models = models(settings, store.ids())?;
         let keys = Keys::new(hosted.clone(), settings.default_model.clone());
         let engine = Engine::new(store.clone(), keys, models, settings.engine.clone()).await?;
@@ -105,14 +105,14 @@ impl Server {
 }
 
 /// Opens the database under its master key, and puts into it what every server has.
-pub(crate) async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
+pub(crate) async fn open_store(settings: &Settings, upgrade: Upgrade) -> anyhow::Result<Store> {
     let ids = Ids::new(Arc::new(SystemClock));
     if settings.uses_data() {
         data::prepare(&settings.data)?;
     }
     let master = data::master_key(settings, &ids)?;
-    let store =
-        Store::open(&settings.database(), master, ids).await.context("the database cannot be opened")?;
+    let store = Store::open_with(&settings.database(), upgrade, master, ids).await;
+    let store = store.context("the database cannot be opened")?;
     store.server().bootstrap().await.context("the database cannot be used")?;
     Ok(store)
 }

@@ -8,7 +8,6 @@ use super::generation::Generation;
 use super::messages::{can_think, messages};
 use super::{ANSWER_TOOL, answers_by_tool};
 use crate::call::{Credentials, Effort, Request, Tool, ToolChoice};
-use crate::trouble::Trouble;
 use crate::wire::{WireRequest, copy_sampling, stop_sequences};
 
 const API_VERSION: &str = "2023-06-01";
@@ -17,11 +16,7 @@ const API_VERSION: &str = "2023-06-01";
 const LEAST_BUDGET: u64 = 1_024;
 
 /// Encodes a request. `default_max_tokens` is the length of an answer where the request names none: the wire wants one.
-pub(crate) fn encode(
-    request: &Request,
-    credentials: &Credentials,
-    default_max_tokens: u64,
-) -> Result<WireRequest, Trouble> {
+pub(crate) fn encode(request: &Request, credentials: &Credentials, default_max_tokens: u64) -> WireRequest {
     let generation = Generation::of(&request.model);
     let thinking = Thinking::of(request, generation, default_max_tokens);
     let mut body = Map::new();
@@ -33,7 +28,7 @@ pub(crate) fn encode(
             json!({"type": "text", "text": request.instructions, "cache_control": {"type": "ephemeral"}});
         body.insert("system".into(), json!([system]));
     }
-    body.insert("messages".into(), messages(&request.turns)?.into());
+    body.insert("messages".into(), messages(&request.turns).into());
     let tools = tools(request, generation);
     if !tools.is_empty() {
         body.insert("tools".into(), tools.into());
@@ -66,7 +61,7 @@ pub(crate) fn encode(
     if !stop.is_empty() {
         body.insert("stop_sequences".into(), stop.into());
     }
-    Ok(WireRequest {
+    WireRequest {
         path: vec!["messages".into()],
         query: None,
         headers: vec![
@@ -74,7 +69,7 @@ pub(crate) fn encode(
             (HeaderName::from_static("anthropic-version"), API_VERSION.to_owned()),
         ],
         body: Value::Object(body),
-    })
+    }
 }
 
 /// How much the model is to think, in the words of its generation.

@@ -5,11 +5,11 @@ use serde_json::{Map, Value, json};
 
 use super::OWN;
 use crate::call::{Attachment, Turn};
-use crate::trouble::Trouble;
-use crate::wire::{arguments_object, base64, is_text, kind_of, own_data};
+use crate::parts::is_pdf;
+use crate::wire::{arguments_object, base64, own_data};
 
 /// Encodes the conversation; neighbours of the same side become one message.
-pub(crate) fn messages(turns: &[Turn]) -> Result<Vec<Value>, Trouble> {
+pub(crate) fn messages(turns: &[Turn]) -> Vec<Value> {
     let latest = answered_from(turns);
     let mut messages: Vec<(&'static str, Vec<Value>)> = Vec::new();
     for (index, turn) in turns.iter().enumerate() {
@@ -23,9 +23,7 @@ pub(crate) fn messages(turns: &[Turn]) -> Result<Vec<Value>, Trouble> {
         let Some((_, blocks)) = messages.last_mut() else { continue };
         match turn {
             Turn::User { text, attachments } => {
-                for attachment in attachments {
-                    blocks.push(attachment_block(attachment)?);
-                }
+                blocks.extend(attachments.iter().map(attachment_block));
                 blocks.extend(text_block(text));
             }
             Turn::Assistant { text } => blocks.extend(text_block(text)),
@@ -47,7 +45,7 @@ pub(crate) fn messages(turns: &[Turn]) -> Result<Vec<Value>, Trouble> {
     {
         last.insert("cache_control".into(), json!({"type": "ephemeral"}));
     }
-    Ok(messages.into_iter().map(|(side, blocks)| json!({"role": side, "content": blocks})).collect())
+    messages.into_iter().map(|(side, blocks)| json!({"role": side, "content": blocks})).collect()
 }
 
 /// Tells whether the API would take this conversation with a budget for thinking.
@@ -110,9 +108,10 @@ fn call_id(id: &str) -> String {
     id.chars().map(|character| if allowed(character) { character } else { '_' }).collect()
 }
 
-fn attachment_block(attachment: &Attachment) -> Result<Value, Trouble> {
+/// Encodes what [`crate::parts`] lets through.
+fn attachment_block(attachment: &Attachment) -> Value {
     let source = |media_type: &str, bytes: &[u8]| json!({"type": "base64", "media_type": media_type, "data": base64(bytes)});
-    Ok(match attachment {
+    match attachment {
         Attachment::ImageUrl(url) => json!({"type": "image", "source": {"type": "url", "url": url}}),
         Attachment::Image { media_type, bytes } => {
             json!({"type": "image", "source": source(media_type, bytes)})
@@ -123,19 +122,15 @@ fn attachment_block(attachment: &Attachment) -> Result<Value, Trouble> {
         Attachment::FileUrl { url, filename } => {
             titled(json!({"type": "document", "source": {"type": "url", "url": url}}), filename.as_deref())
         }
-        Attachment::File { media_type, filename, bytes } if media_type == "application/pdf" => {
+        Attachment::File { media_type, filename, bytes } if is_pdf(media_type) => {
             titled(json!({"type": "document", "source": source(media_type, bytes)}), Some(filename))
         }
-        Attachment::File { media_type, filename, bytes } if is_text(media_type) => {
+        Attachment::File { filename, bytes, .. } => {
             let data = String::from_utf8_lossy(bytes);
             let source = json!({"type": "text", "media_type": "text/plain", "data": data});
             titled(json!({"type": "document", "source": source}), Some(filename))
         }
-        Attachment::File { .. } => {
-            let what = format!("does not take {}", kind_of(attachment));
-            return Err(Trouble::refused(what, "Send a PDF, a text or an image."));
-        }
-    })
+    }
 }
 
 fn titled(mut block: Value, title: Option<&str>) -> Value {

@@ -18,7 +18,7 @@ use crate::call::{Credentials, Event, Failure, FailureKind, Request};
 use crate::options::Options;
 use crate::trouble::Trouble;
 use crate::wire::{Decode, WireRequest};
-use crate::{anthropic, gemini, openai, openai_chat};
+use crate::{anthropic, gemini, openai, openai_chat, parts};
 
 /// How much of an error answer is read, in bytes.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
@@ -34,23 +34,24 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn new(models: &Models, credentials: &Credentials, request: Request) -> Result<Self, Trouble> {
+    pub(crate) fn new(models: &Models, credentials: &Credentials, request: Request) -> Self {
+        let request = parts::fitted(request, credentials.provider);
         let wire = match credentials.provider {
             Provider::Anthropic => {
-                anthropic::encode(&request, credentials, models.options.anthropic_max_tokens)?
+                anthropic::encode(&request, credentials, models.options.anthropic_max_tokens)
             }
             Provider::Gemini => gemini::encode(&request, credentials),
             Provider::Openai => openai::encode(&request, credentials),
-            Provider::OpenaiCompatible | Provider::Scripted => openai_chat::encode(&request, credentials)?,
+            Provider::OpenaiCompatible | Provider::Scripted => openai_chat::encode(&request, credentials),
         };
-        Ok(Self {
+        Self {
             options: Arc::clone(&models.options),
             client: models.client(credentials).clone(),
             jitter: Arc::clone(&models.jitter),
             credentials: credentials.clone(),
             request,
             wire,
-        })
+        }
     }
 
     /// Tries until something can be passed on, then passes on what comes.

@@ -7,8 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::call::{Attachment, Credentials, Request, Tool, ToolChoice, Turn};
 use crate::openai::effort_name;
-use crate::trouble::Trouble;
-use crate::wire::{WireRequest, copy_sampling, data_url, instructions_naming_json, kind_of};
+use crate::wire::{WireRequest, copy_sampling, data_url, instructions_naming_json};
 
 const SAMPLING: &[&str] = &[
     "temperature",
@@ -27,12 +26,12 @@ const SAMPLING: &[&str] = &[
     "verbosity",
 ];
 
-pub(crate) fn encode(request: &Request, credentials: &Credentials) -> Result<WireRequest, Trouble> {
+pub(crate) fn encode(request: &Request, credentials: &Credentials) -> WireRequest {
     let mut body = Map::new();
     body.insert("model".into(), request.model.clone().into());
     body.insert("stream".into(), true.into());
     body.insert("stream_options".into(), json!({"include_usage": true}));
-    body.insert("messages".into(), messages(request)?.into());
+    body.insert("messages".into(), messages(request).into());
     if !request.tools.is_empty() {
         body.insert("tools".into(), request.tools.iter().map(tool).collect());
         body.insert("tool_choice".into(), tool_choice(&request.tool_choice));
@@ -51,15 +50,15 @@ pub(crate) fn encode(request: &Request, credentials: &Credentials) -> Result<Wir
     if request.tools.is_empty() {
         body.remove("parallel_tool_calls");
     }
-    Ok(WireRequest {
+    WireRequest {
         path: vec!["chat".into(), "completions".into()],
         query: None,
         headers: vec![(AUTHORIZATION, format!("Bearer {}", credentials.api_key))],
         body: Value::Object(body),
-    })
+    }
 }
 
-fn messages(request: &Request) -> Result<Vec<Value>, Trouble> {
+fn messages(request: &Request) -> Vec<Value> {
     let mut messages = Vec::new();
     let instructions = instructions_naming_json(request);
     if !instructions.is_empty() {
@@ -76,7 +75,7 @@ fn messages(request: &Request) -> Result<Vec<Value>, Trouble> {
             Turn::ToolCall(call) => said.get_or_insert_default().calls.push(call),
             Turn::User { text, attachments } => {
                 messages.extend(said.take().map(Said::message));
-                messages.push(json!({"role": "user", "content": user_content(text, attachments)?}));
+                messages.push(json!({"role": "user", "content": user_content(text, attachments)}));
             }
             Turn::ToolResult(result) => {
                 messages.extend(said.take().map(Said::message));
@@ -86,7 +85,7 @@ fn messages(request: &Request) -> Result<Vec<Value>, Trouble> {
         }
     }
     messages.extend(said.take().map(Said::message));
-    Ok(messages)
+    messages
 }
 
 #[derive(Default)]
@@ -113,9 +112,9 @@ impl Said<'_> {
     }
 }
 
-fn user_content(text: &str, attachments: &[Attachment]) -> Result<Value, Trouble> {
+fn user_content(text: &str, attachments: &[Attachment]) -> Value {
     if attachments.is_empty() {
-        return Ok(text.into());
+        return text.into();
     }
     let mut parts = Vec::new();
     if !text.is_empty() {
@@ -131,13 +130,11 @@ fn user_content(text: &str, attachments: &[Attachment]) -> Result<Value, Trouble
                 let file = json!({"filename": filename, "file_data": data_url(media_type, bytes)});
                 json!({"type": "file", "file": file})
             }
-            Attachment::FileUrl { .. } => {
-                let what = format!("does not take {}", kind_of(attachment));
-                return Err(Trouble::refused(what, "Send the file's bytes instead."));
-            }
+            // The wire has no part for a file by address, and `parts` lets none through.
+            Attachment::FileUrl { url, .. } => json!({"type": "text", "text": url}),
         });
     }
-    Ok(parts.into())
+    parts.into()
 }
 
 fn tool(tool: &Tool) -> Value {
@@ -177,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_full_request_is_encoded() {
-        let wire = encode(&samples::full_request("llama3.3"), &samples::credentials()).unwrap();
+        let wire = encode(&samples::full_request("llama3.3"), &samples::credentials());
         assert_eq!(wire.path, ["chat", "completions"]);
         assert_eq!(wire.headers, [(AUTHORIZATION, "Bearer sk-test-secret".to_owned())]);
         insta::assert_json_snapshot!(wire.body);
@@ -185,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_plain_request_has_nothing_that_was_not_asked_for() {
-        let wire = encode(&samples::plain_request("llama3.3"), &samples::credentials()).unwrap();
+        let wire = encode(&samples::plain_request("llama3.3"), &samples::credentials());
         insta::assert_json_snapshot!(wire.body, @r#"
         {
           "model": "llama3.3",
@@ -201,15 +198,5 @@ mod tests {
           ]
         }
         "#);
-    }
-
-    #[test]
-    fn a_file_by_address_is_refused_with_advice() {
-        let file = Attachment::FileUrl { url: "https://example.com/a.pdf".into(), filename: None };
-        let turn = Turn::User { text: String::new(), attachments: vec![file] };
-        let request = Request { turns: vec![turn], ..samples::plain_request("llama3.3") };
-        let trouble = encode(&request, &samples::credentials()).unwrap_err();
-        let failure = trouble.into_failure(domain::models::Provider::OpenaiCompatible, samples::KEY, 1);
-        insta::assert_snapshot!(failure, @"OpenAI-compatible does not take a file that is given by address. Send the file's bytes instead.");
     }
 }

@@ -19,6 +19,7 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 
 pub use batch::{Batch, Outcome, Statement};
+pub use migrate::{Schema, Upgrade};
 pub(crate) use value::params;
 pub use value::{FromValue, Row, Value};
 
@@ -96,24 +97,32 @@ enum Engine {
 impl Db {
     /// Opens the database and brings its schema up to date.
     pub async fn open(options: &DbOptions) -> Result<Self, DbError> {
-        let db = Self::connect(options).await?;
-        migrate::run(&db, migrate::NEWEST).await?;
-        Ok(db)
+        Self::open_with(options, Upgrade::Always).await
     }
 
-    async fn connect(options: &DbOptions) -> Result<Self, DbError> {
-        Ok(match &options.location {
+    /// Opens the database and does to its schema what `upgrade` allows.
+    pub async fn open_with(options: &DbOptions, upgrade: Upgrade) -> Result<Self, DbError> {
+        let db = match &options.location {
             Location::Sqlite(path) => Self(Engine::Sqlite(sqlite::Sqlite::open(path, options).await?)),
             Location::Postgres(url) => Self(Engine::Postgres(postgres::Postgres::open(url, options).await?)),
-        })
+        };
+        migrate::run(&db, migrate::MIGRATIONS, upgrade).await?;
+        Ok(db)
     }
 
     /// Opens the database with the schema that it had at an older version.
     #[cfg(test)]
     pub(crate) async fn open_at_version(options: &DbOptions, version: i64) -> Result<Self, DbError> {
-        let db = Self::connect(options).await?;
-        migrate::run(&db, version).await?;
+        let db = Self::open_with(options, Upgrade::Never).await?;
+        let older: Vec<_> =
+            migrate::MIGRATIONS.iter().copied().filter(|(number, ..)| *number <= version).collect();
+        migrate::run(&db, &older, Upgrade::Always).await?;
         Ok(db)
+    }
+
+    /// Reads which version of the schema the database has.
+    pub async fn schema(&self) -> Result<Schema, DbError> {
+        migrate::schema(self, migrate::MIGRATIONS).await
     }
 
     pub fn dialect(&self) -> Dialect {

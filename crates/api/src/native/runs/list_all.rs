@@ -2,16 +2,16 @@
 
 use axum::Json;
 use axum::extract::State;
-use domain::principals::{Permission, Principal};
+use domain::principals::Permission;
 use store::runs::RunFilter;
 
 use super::record::{RunListOut, RunOut};
 use crate::app::App;
 use crate::errors::ApiError;
-use crate::extract::{Caller, Query};
+use crate::extract::{ActingSmith, Caller, Query};
 use crate::lists::List;
 
-/// Lists the runs of the project, newest first; with a smith token those of the own smith.
+/// Lists the runs of the project, newest first; with a smith token, or with `IC-Smith-Id`, those of that smith.
 #[utoipa::path(
     get,
     path = "/v1/runs",
@@ -29,11 +29,13 @@ use crate::lists::List;
 )]
 pub(crate) async fn list_all(
     caller: Caller,
+    acting: ActingSmith,
     query: Query,
     State(app): State<App>,
 ) -> Result<Json<List<RunOut>>, ApiError> {
     let project = caller.permitted(&app, Permission::RunsRead)?;
     let page = query.page("runs")?;
+    let acting = acting.find(&caller, &project).await?;
     let text = |name| query.filter(name);
     let mut filter = RunFilter {
         status: text("status").map(str::to_owned),
@@ -50,11 +52,11 @@ pub(crate) async fn list_all(
         let Ok(agent) = agent.parse() else { return nothing() };
         filter.agent = Some(agent);
     }
-    if let Principal::Smith { smith: own, .. } = caller.0 {
-        if filter.smith.is_some_and(|smith| smith != own) {
+    if let Some(acting) = acting {
+        if filter.smith.is_some_and(|smith| smith != acting) {
             return nothing();
         }
-        filter.smith = Some(own);
+        filter.smith = Some(acting);
     }
     let runs = project.runs(&filter, page.before, page.fetch()).await?;
     Ok(Json(page.list(runs, |run| run.id, RunOut::from)))

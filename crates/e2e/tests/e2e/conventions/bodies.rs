@@ -12,7 +12,7 @@ use super::callable;
 use crate::raw;
 use crate::support::{Operation, entries, id, minted, organization, own_path, project, redacted};
 
-async fn taking_bodies(server: &Server) -> Vec<(Operation, Client)> {
+pub(super) async fn taking_bodies(server: &Server) -> Vec<(Operation, Client)> {
     let mut operations = callable(server).await;
     operations.retain(|(operation, _)| operation.takes_body);
     assert!(operations.len() >= 9, "{operations:?}");
@@ -138,7 +138,7 @@ async fn a_body_that_does_not_come_is_given_up() {
 }
 
 /// Returns a body that the operation takes, where one needs something: a route that is not named here fails.
-fn good_body(operation: &Operation, smith: &Smith) -> Value {
+pub(super) fn good_body(operation: &Operation, smith: &Smith) -> Value {
     match operation.id.as_str() {
         "smiths.create" | "organization.keys.create" | "organization.projects.tokens.create" => json!({}),
         "smiths.update" => json!({"locale": "de"}),

@@ -4,6 +4,7 @@ mod bodies;
 mod browsers;
 mod limits;
 mod probes;
+mod strange;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};

@@ -377,6 +377,8 @@ async fn a_file_belongs_to_its_smith() {
         run.files = vec![file.clone()];
         world.project.start_run(&world.smith.seal, &run).await.unwrap();
         assert_eq!(world.project.file_size(world.smith.id, file.id).await.unwrap(), Some(3));
+        let media_type = world.project.file_type(world.smith.id, file.id, &world.smith.seal).await.unwrap();
+        assert_eq!(media_type.as_deref(), Some("image/png"));
         let found = world.project.file(world.smith.id, file.id, &world.smith.seal).await.unwrap();
         assert_eq!(found, Some(file.clone()));
         let other = world.project.ensure_smith(&NewSmith::default(), None).await.unwrap().smith;
