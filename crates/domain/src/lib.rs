@@ -17,6 +17,7 @@ pub mod response_format;
 pub mod run;
 pub mod smiths;
 pub mod usage;
+pub mod variables;
 
 pub use clock::{Clock, Timestamp};
 pub use problems::{Code, Problem};
