@@ -35,7 +35,7 @@ pub(crate) async fn update(
 ) -> Result<Json<SmithOut>, ApiError> {
     let project = caller.administered(&app)?;
     match project.change_smith(smith, |edit| apply(&body, edit)).await {
-        Ok(changed) => Ok(Json(changed.into())),
+        Ok(changed) => Ok(Json(SmithOut::of(changed, app.ids.now()))),
         Err(error) => Err(refusal(error).into()),
     }
 }
