@@ -2,13 +2,14 @@
 
 use domain::Problem;
 use domain::ids::{AgentId, Id as _, RunId, SmithId};
+use domain::principals::Actor;
 use domain::smiths::{Overrides, Profile};
 
-use super::{PROFILE, RACES, Sealed, SmithRecord};
+use super::{PROFILE, RACES, Sealed, SmithRecord, revisions};
 use crate::db::params;
 use crate::{Batch, Error, ProjectStore};
 
-const VERSION: &str = "smith_version";
+pub(super) const VERSION: &str = "smith_version";
 const LIVE: &str = "smith_live";
 
 /// The parts of a smith that can be changed.
@@ -18,6 +19,8 @@ pub struct SmithEdit {
     pub pin: Option<u32>,
     pub profile: Profile,
     pub overrides: Overrides,
+    /// Who makes the change, for the revision that it may become.
+    pub author: Option<Actor>,
 }
 
 /// Why a smith was not changed.
@@ -56,10 +59,20 @@ impl ProjectStore {
                 pin: before.pin,
                 profile: before.profile.clone(),
                 overrides: before.overrides.clone(),
+                author: None,
             };
             edit(&mut after).map_err(ChangeError::Refused)?;
+            // As text: the order of keys is kept, so it is a change.
+            let is_new = serde_json::to_string(&before.overrides).map_err(Error::from)?
+                != serde_json::to_string(&after.overrides).map_err(Error::from)?;
+            let author = after.author.take();
             let changed = self.changed(before, after).await?;
-            match self.store.db().commit(self.change_batch(&changed)?).await.map_err(Error::from) {
+            let mut batch = self.change_batch(&changed)?;
+            if is_new {
+                let number = self.next_revision(smith).await?;
+                revisions::add(&mut batch, &changed, number, author, None)?;
+            }
+            match self.store.db().commit(batch).await.map_err(Error::from) {
                 Ok(_) => return Ok(changed),
                 Err(error) if error.is_guard(VERSION) && races < RACES => races += 1,
                 Err(error) if error.is_conflict() => return Err(ChangeError::PairTaken),
@@ -87,7 +100,7 @@ impl ProjectStore {
         Ok(changed)
     }
 
-    fn change_batch(&self, smith: &SmithRecord) -> Result<Batch, Error> {
+    pub(super) fn change_batch(&self, smith: &SmithRecord) -> Result<Batch, Error> {
         let sealed = Sealed { profile: smith.profile.clone(), overrides: smith.overrides.clone() };
         let mut batch = Batch::new();
         batch

@@ -3,6 +3,7 @@
 mod change;
 mod ensure;
 mod read;
+mod revisions;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use change::{ChangeError, SmithEdit};
 pub use ensure::{EnsureError, Ensured, NewSmith};
 pub use read::SmithFilter;
+pub use revisions::{RestoreError, Revision};
 
 use crate::codec::{Place, SmithSeal};
 

@@ -45,7 +45,7 @@ pub(crate) async fn create(
     if let Some(replay) = once.replay().await? {
         return Ok(replay);
     }
-    let new = read(&body)?;
+    let new = NewSmith { author: Some(caller.actor()), ..read(&body)? };
     let now = app.ids.now();
     let answer = move |ensured: &Ensured| answer(ensured, now);
     let remember = once.remembering(&answer);
