@@ -5,7 +5,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::http::{Answer, Client};
 
-use crate::support::{NOBODY, Operation, PERMISSIONS, entries, id, operations, organization, token};
+use crate::support::{
+    NOBODY, Operation, PERMISSIONS, agent_of, entries, id, operations, organization, token, upload,
+};
 
 /// Answers at once.
 const QUICK: &str = "[[rule]]\nsay = \"You said: {{ last_message }}\"\n";
@@ -18,9 +20,10 @@ struct Person {
     client: Client,
 }
 
-/// A project with two smiths and a key.
+/// A project with two smiths, a key, and an agent with a template.
 struct Tenant {
     project: String,
+    agent: String,
     admin: Client,
     admin_token: String,
     people: Vec<Person>,
@@ -55,7 +58,10 @@ impl Tenant {
             .put("/v1/tenant/model_keys/openai", &json!({"api_key": format!("sk-{name}")}))
             .await
             .expect(200);
-        Self { project: id(&made).to_owned(), admin, admin_token: id(&minted).to_owned(), people }
+        let agent = agent_of(&admin, &people[0].smith).await;
+        let template = json!({"name": "card"});
+        upload(&admin, &format!("/v1/agents/{agent}/ui"), &template, name).await.expect(200);
+        Self { project: id(&made).to_owned(), agent, admin, admin_token: id(&minted).to_owned(), people }
     }
 
     /// Everything that the project can be asked for.
@@ -67,16 +73,19 @@ impl Tenant {
             state.push(self.admin.get(path).await.expect(200));
         }
         for person in &self.people {
-            let path = format!("/v1/smiths/{}/model_keys", person.smith);
-            state.push(self.admin.get(&path).await.expect(200));
+            for list in ["model_keys", "revisions"] {
+                let path = format!("/v1/smiths/{}/{list}", person.smith);
+                state.push(self.admin.get(&path).await.expect(200));
+            }
         }
+        state.push(self.admin.get(&format!("/v1/agents/{}/ui", self.agent)).await.expect(200));
         state
     }
 
     /// All ids that nobody outside may see.
     fn ids(&self) -> Vec<&str> {
         let of_people = self.people.iter().flat_map(|person| [&person.smith, &person.run, &person.token]);
-        of_people.chain([&self.project, &self.admin_token]).map(String::as_str).collect()
+        of_people.chain([&self.project, &self.agent, &self.admin_token]).map(String::as_str).collect()
     }
 }
 
@@ -105,6 +114,9 @@ fn bodies(operation: &Operation) -> Vec<Option<Value>> {
 }
 
 async fn call(client: &Client, operation: &Operation, path: &str, body: Option<&Value>) -> Answer {
+    if operation.takes_upload {
+        return upload(client, path, &json!({"name": "card"}), "<p>An intruder</p>").await;
+    }
     client.send(operation.method.clone(), path, body).await
 }
 
@@ -120,8 +132,22 @@ fn assert_same(one: &Answer, other: &Answer) {
     assert_eq!(heads[0], heads[1], "{one}");
 }
 
-fn places<'a>(smith: &'a str, run: &'a str, token: &'a str) -> [(&'static str, &'a str); 4] {
-    [("pid", smith), ("rid", run), ("tid", token), ("provider", "openai")]
+/// An agent that nothing is.
+const NO_AGENT: &str = "agt_11111111111111111111zz";
+
+fn places<'a>(smith: &'a str, run: &'a str, token: &'a str) -> [(&'static str, &'a str); 7] {
+    places_of(NO_AGENT, smith, run, token)
+}
+
+fn places_of<'a>(
+    agent: &'a str,
+    smith: &'a str,
+    run: &'a str,
+    token: &'a str,
+) -> [(&'static str, &'a str); 7] {
+    let named = [("provider", "openai"), ("name", "card"), ("version", "1")];
+    let [provider, name, version] = named;
+    [("aid", agent), ("pid", smith), ("rid", run), ("tid", token), provider, name, version]
 }
 
 async fn operations_of_projects(server: &Server) -> Vec<Operation> {
@@ -140,11 +166,11 @@ async fn what_another_project_has_is_as_if_it_had_never_been() {
         let nobody = ["smt", "run", "tok"].map(|prefix| format!("{prefix}_{NOBODY}"));
         let mut checked = 0;
         for operation in operations_of_projects(&server).await {
-            if !["pid", "rid", "tid"].iter().any(|place| operation.has(place)) {
+            if !["pid", "rid", "tid", "aid"].iter().any(|place| operation.has(place)) {
                 continue;
             }
             let missing = operation.path(&places(&nobody[0], &nobody[1], &nobody[2]));
-            let foreign = operation.path(&places(&theirs.smith, &theirs.run, &theirs.token));
+            let foreign = operation.path(&places_of(&other.agent, &theirs.smith, &theirs.run, &theirs.token));
             // A run of a foreign smith under the own one, and the other way round.
             let mixed = [
                 operation.path(&places(&mine.smith, &theirs.run, &theirs.token)),
@@ -185,7 +211,8 @@ async fn a_smith_token_reaches_its_own_smith_only() {
             for body in bodies(operation) {
                 let path = operation.path(&places(&nobody[0], &nobody[1], &nobody[2]));
                 let never = call(&mine.client, operation, &path, body.as_ref()).await;
-                let is_for_admins = matches!(operation.id.as_str(), "smiths.update" | "smiths.delete");
+                let is_for_admins = operation.id.starts_with("smiths.revisions.")
+                    || matches!(operation.id.as_str(), "smiths.update" | "smiths.delete");
                 never.expect_error(403, if is_for_admins { "admin_required" } else { "smith_mismatch" });
                 for person in [sibling, stranger] {
                     for run in [&person.run, &mine.run, &nobody[1]] {

@@ -11,6 +11,7 @@ use http::header::{
 use http::{HeaderMap, StatusCode};
 
 use super::Templates;
+use super::render::Html;
 use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::{Caller, PathParams};
@@ -27,7 +28,7 @@ use crate::extract::{Caller, PathParams};
         ("if-none-match" = Option<String>, Header, description = "What the caller has already.")
     ),
     responses(
-        (status = 200, description = "The HTML.", body = String, content_type = "text/html"),
+        (status = 200, description = "The HTML.", body = inline(Html), content_type = "text/html"),
         (status = 304, description = "The caller has it already.")
     )
 )]

@@ -42,13 +42,19 @@ struct UiResourceTool {
     #[schema(value_type = Object, required = false)]
     input_schema: Value,
     instruction: Option<String>,
-    /// Each call needs somebody's approval.
+    /// Whether a call changes something.
     #[schema(required = false)]
     mutating: bool,
     /// `model`, `app` or both.
     #[schema(required = false)]
     visibility: Vec<String>,
 }
+
+/// HTML as it was uploaded.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes an answer that is no JSON")]
+#[schema(value_type = String, format = Binary)]
+pub(crate) struct Html(Vec<u8>);
 
 /// All templates of a draft; there are no pages.
 #[derive(Serialize, ToSchema)]

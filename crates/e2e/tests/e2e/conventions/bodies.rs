@@ -143,7 +143,7 @@ fn good_body(operation: &Operation, smith: &Smith) -> Value {
         "smiths.create" | "organization.keys.create" | "organization.projects.tokens.create" => json!({}),
         "smiths.update" => json!({"locale": "de"}),
         "smiths.runs.create" => json!({"input": "Hello"}),
-        "smiths.runs.replay" => json!({}),
+        "smiths.runs.replay" | "smiths.revisions.restore" => json!({}),
         "smiths.runs.submit" => json!({"kind": "cancel"}),
         "tenant.tokens.create" => json!({"smith_id": smith.id, "permissions": ["runs:read"]}),
         "organization.projects.create" => json!({"name": "a"}),
@@ -182,7 +182,12 @@ async fn every_field_of_a_wrong_type_is_named_and_nothing_is_done() {
         let mut checked = 0;
         for (operation, client) in taking_bodies {
             let owner = if operation.is_of_organization() { &made } else { &smith.id };
-            let path = operation.path(&[("pid", owner), ("rid", id(&run)), ("provider", "openai")]);
+            let path = operation.path(&[
+                ("pid", owner),
+                ("rid", id(&run)),
+                ("provider", "openai"),
+                ("version", "1"),
+            ]);
             let method = operation.method.as_str().to_lowercase();
             let schema = &document["paths"][&operation.template][method]["requestBody"]["content"];
             let name = schema["application/json"]["schema"]["$ref"].as_str().expect("a body has a schema");

@@ -23,10 +23,9 @@ pub(crate) struct SmithRevisionOut {
     /// Counts from 1, which is what the smith was made with.
     #[schema(minimum = 1)]
     version: u32,
-    /// What the smith overrides. What is not in here is its agent's.
     #[schema(value_type = Snapshot, inline)]
     snapshot: Overrides,
-    /// Who made the change: an e-mail address where there is one, else an id.
+    /// Who made the change: an e-mail address where there is one, else the id of the token.
     #[schema(required)]
     created_by: Option<String>,
     #[schema(required)]
@@ -35,7 +34,7 @@ pub(crate) struct SmithRevisionOut {
     created_at: Option<String>,
 }
 
-/// Holds only what the smith overrides.
+/// What the smith overrides. What is not in here is its agent's.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes values that are kept as they came")]
 struct Snapshot {
@@ -54,7 +53,8 @@ struct Snapshot {
 
 impl From<Revision> for SmithRevisionOut {
     fn from(revision: Revision) -> Self {
-        let by = revision.actor.map(|actor| if actor.email.is_empty() { actor.id } else { actor.email });
+        let by = revision.actor.map(|actor| [actor.email, actor.token_id]);
+        let by = by.and_then(|names| names.into_iter().find(|name| !name.is_empty()));
         Self {
             version: revision.number,
             snapshot: revision.overrides,

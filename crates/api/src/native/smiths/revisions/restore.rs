@@ -96,7 +96,7 @@ mod tests {
             restored["snapshot"].to_string(),
             r#"{"instructions":"one","skills":[{"version":2,"skill_id":"s"}]}"#
         );
-        assert!(restored["created_by"].as_str().unwrap().starts_with("proj_"));
+        assert!(restored["created_by"].as_str().unwrap().starts_with("tok_"));
         let listed = server.checked(&admin, Method::GET, &revisions, Value::Null).await.body;
         assert_eq!(listed["data"][0], restored);
         let shown = server.checked(&admin, Method::GET, &smith, Value::Null).await.body;
