@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::json;
 use testkit::http::Answer;
 
-use crate::support::{FORM, agent_of, entries, upload};
+use crate::support::{FORM, agent_of, entries, id, upload};
 
 /// Returns the path of the templates of the agent that every project has.
 async fn templates(server: &Server) -> String {
@@ -124,4 +124,35 @@ async fn what_is_too_large_or_no_form_changes_nothing() {
         }
         assert_eq!(server.admin().get(&path).await.expect(200), before);
     }
+}
+
+#[tokio::test]
+async fn a_version_keeps_the_templates_that_the_draft_had() {
+    both(async |server| {
+        let admin = server.admin();
+        let made = admin.post("/v1/agents", &json!({"name": "Cards"})).await.expect(201);
+        let agent = format!("/v1/agents/{}", id(&made));
+        let path = format!("{agent}/ui");
+        let uploads = (0..4).map(async |number| {
+            let metadata =
+                json!({"name": format!("t{number}"), "tool": {"mutating": true, "description": "d"}});
+            upload(&admin, &path, &metadata, "<p>").await.expect(200)
+        });
+        let changes = (0..4).map(async |number| {
+            let change = json!({"vector_store_ids": [format!("vs_{number}")]});
+            admin.patch(&agent, &change).await.expect(200)
+        });
+        futures::join!(join_all(uploads), join_all(changes));
+        let draft = admin.get(&agent).await.expect(200)["draft"].clone();
+        assert_eq!(entries(&admin.get(&path).await.expect(200)).len(), 4, "no change has undone another");
+        assert_eq!(draft["vector_store_ids"].as_array().unwrap().len(), 1);
+        let version = admin.post(&format!("{agent}/versions"), &json!({})).await.expect(201);
+        admin.delete(&format!("{path}/t0")).await.expect(204);
+        upload(&admin, &path, &json!({"name": "t1"}), "<b>").await.expect(200);
+        let listed = admin.get(&format!("{agent}/versions")).await.expect(200);
+        for snapshot in [&version["snapshot"], &entries(&listed)[0]["snapshot"]] {
+            assert_eq!(snapshot["ui_resources"].to_string(), draft["ui_resources"].to_string());
+        }
+    })
+    .await;
 }

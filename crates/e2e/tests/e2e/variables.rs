@@ -98,3 +98,30 @@ async fn where_nothing_is_declared_braces_are_text() {
         assert_eq!(said(&server, &ana.path("/runs")).await, instructions);
     }
 }
+
+#[tokio::test]
+async fn what_cannot_be_filled_in_is_not_published() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let server = Setup::on(engine).with_script("echo", ECHO).start().await;
+        let admin = server.admin();
+        for (variables, param) in [
+            (json!([{"name": "plan"}, {"name": "plan"}]), "variables[1].name"),
+            (json!([{"name": "two words"}]), "variables[0].name"),
+            (json!([{"name": "plan", "default": 1}]), "variables[0].default"),
+        ] {
+            let answer = admin.post("/v1/agents", &json!({"name": "Wrong", "variables": variables})).await;
+            answer.expect_error_about(422, "invalid_variables", param);
+        }
+        let mut design = concierge();
+        design["instructions"] = "One line.\nOn {{ plan }.".into();
+        let made = admin.post("/v1/agents", &design).await.expect(201);
+        assert_eq!(made["draft"]["variables"].to_string(), design["variables"].to_string(), "key for key");
+        let agent = format!("/v1/agents/{}", id(&made));
+        let refused = admin.post(&format!("{agent}/versions"), &json!({})).await;
+        refused.expect_error_about(422, "invalid_variables", "instructions");
+        assert!(refused.error("message").contains("`plan` in line 2"), "{refused}");
+        admin.patch(&agent, &json!({"instructions": "On {{ plan }}."})).await.expect(200);
+        let version = admin.post(&format!("{agent}/versions"), &json!({})).await.expect(201);
+        assert_eq!(version["snapshot"]["variables"].to_string(), design["variables"].to_string());
+    }
+}
