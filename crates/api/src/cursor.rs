@@ -7,24 +7,52 @@ use domain::{Code, Problem};
 
 const VERSION: u8 = 1;
 
+/// What places an entry in its list.
+pub(crate) trait Position: Copy {
+    fn to_bytes(self) -> [u8; 16];
+
+    /// Reads a position; None where the bytes are none of this kind.
+    fn read(bytes: [u8; 16]) -> Option<Self>;
+}
+
+impl<I: Id> Position for I {
+    fn to_bytes(self) -> [u8; 16] {
+        self.as_bytes()
+    }
+
+    fn read(bytes: [u8; 16]) -> Option<Self> {
+        Some(Self::from_bytes(bytes))
+    }
+}
+
+/// The place in a list whose entries are numbered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Number(pub(crate) u32);
+
+impl Position for Number {
+    fn to_bytes(self) -> [u8; 16] {
+        u128::from(self.0).to_be_bytes()
+    }
+
+    fn read(bytes: [u8; 16]) -> Option<Self> {
+        u128::from_be_bytes(bytes).try_into().map(Self).ok()
+    }
+}
+
 /// Writes a cursor that continues the list `kind` behind an entry.
-pub(crate) fn encode<I: Id>(kind: &str, last: I) -> String {
+pub(crate) fn encode<P: Position>(kind: &str, last: P) -> String {
     let mut bytes = vec![VERSION];
-    bytes.extend(last.as_bytes());
+    bytes.extend(last.to_bytes());
     bytes.extend(kind.as_bytes());
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// Reads a cursor of the list `kind`; one of another list is as foreign as any other text.
-pub(crate) fn decode<I: Id>(kind: &str, cursor: &str) -> Result<I, Problem> {
-    read(kind, cursor).map(I::from_bytes).ok_or_else(foreign)
-}
-
-/// The refusal of a cursor that is not from the list.
-pub(crate) fn foreign() -> Problem {
-    let message =
-        "The cursor is not from this list. Use the `next_cursor` of the page before, or leave `cursor` out.";
-    Problem::new(Code::InvalidCursor, message).at("cursor")
+pub(crate) fn decode<P: Position>(kind: &str, cursor: &str) -> Result<P, Problem> {
+    read(kind, cursor).and_then(P::read).ok_or_else(|| {
+        let message = "The cursor is not from this list. Use the `next_cursor` of the page before, or leave `cursor` out.";
+        Problem::new(Code::InvalidCursor, message).at("cursor")
+    })
 }
 
 fn read(kind: &str, cursor: &str) -> Option<[u8; 16]> {
@@ -53,6 +81,14 @@ mod tests {
         fn a_cursor_survives_its_text(bytes: [u8; 16]) {
             let id = SmithId::from_bytes(bytes);
             prop_assert_eq!(decode::<SmithId>("smiths", &encode("smiths", id)), Ok(id));
+        }
+
+        #[test]
+        fn a_number_survives_its_cursor(number: u32, bytes: [u8; 16]) {
+            prop_assert_eq!(decode::<Number>("revisions", &encode("revisions", Number(number))), Ok(Number(number)));
+            let is_small = bytes.iter().take(12).all(|byte| *byte == 0);
+            let cursor = encode("revisions", SmithId::from_bytes(bytes));
+            prop_assert_eq!(decode::<Number>("revisions", &cursor).is_ok(), is_small);
         }
 
         #[test]

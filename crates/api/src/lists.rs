@@ -1,18 +1,17 @@
 //! The envelope of native lists.
 
-use domain::ids::Id;
 use serde::Serialize;
 
-use crate::cursor;
+use crate::cursor::{self, Position};
 
 /// Which part of a list is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Page<I> {
+pub(crate) struct Page<P> {
     /// Names the list, so that its cursors fit no other.
     pub(crate) kind: &'static str,
     pub(crate) limit: usize,
     /// The entry that the page before ended with.
-    pub(crate) before: Option<I>,
+    pub(crate) before: Option<P>,
 }
 
 /// One page, newest first.
@@ -24,30 +23,30 @@ pub(crate) struct List<T> {
     pub(crate) has_more: bool,
 }
 
-impl<I: Id> Page<I> {
+impl<P: Position> Page<P> {
     /// Returns how many entries to read: one more than the page has tells whether there is more.
     pub(crate) const fn fetch(&self) -> usize {
         self.limit.saturating_add(1)
     }
 
-    /// Makes the page of up to [`Self::fetch`] entries. `id` names an entry, `render` shows it.
+    /// Makes the page of up to [`Self::fetch`] entries. `position` places an entry, `render` shows it.
     pub(crate) fn list<R, T>(
         &self,
         mut entries: Vec<R>,
-        id: impl Fn(&R) -> I,
+        position: impl Fn(&R) -> P,
         render: impl FnMut(R) -> T,
     ) -> List<T> {
         let has_more = entries.len() > self.limit;
         entries.truncate(self.limit);
         let last = entries.last().filter(|_| has_more);
-        let next_cursor = last.map(|last| cursor::encode(self.kind, id(last)));
+        let next_cursor = last.map(|last| cursor::encode(self.kind, position(last)));
         List { has_more: next_cursor.is_some(), next_cursor, data: entries.into_iter().map(render).collect() }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use domain::ids::SmithId;
+    use domain::ids::{Id as _, SmithId};
 
     use super::*;
 

@@ -18,6 +18,8 @@ pub struct Options {
     pub max_input_parts: usize,
     /// Bytes of text in the input of one run. More is refused with 422.
     pub max_input_text_bytes: usize,
+    /// The largest HTML of a UI template, in bytes. More is refused with 413.
+    pub max_ui_template_bytes: usize,
     /// Requests whose answer has not begun yet; one more is refused with 503.
     pub max_requests: usize,
     /// Requests a minute of one token; one more is refused with 429. 0: no bound.
@@ -40,6 +42,7 @@ impl Default for Options {
             max_input_messages: 1_000,
             max_input_parts: 100,
             max_input_text_bytes: 2 * 1024 * 1024,
+            max_ui_template_bytes: 5 * 1024 * 1024,
             max_requests: 20_000,
             requests_per_minute: 0,
             cors_origins: vec!["*".to_owned()],

@@ -16,7 +16,9 @@ pub mod problems;
 pub mod response_format;
 pub mod run;
 pub mod smiths;
+pub mod ui_templates;
 pub mod usage;
+pub mod variables;
 
 pub use clock::{Clock, Timestamp};
 pub use problems::{Code, Problem};

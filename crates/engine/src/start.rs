@@ -26,6 +26,8 @@ pub struct StartRun {
     pub agent_version: Option<u32>,
     /// The smith's effective configuration; the run keeps to it.
     pub config: Config,
+    /// The instructions with their variables filled in, where there were any.
+    pub rendered_instructions: Option<String>,
     pub seal: SmithSeal,
     /// None: a fresh thread.
     pub thread_id: Option<String>,
@@ -153,6 +155,7 @@ impl Engine {
                 config: start.config,
                 resolved_model: choice.model.clone(),
                 max_model_calls: inner.options.max_model_calls,
+                rendered_instructions: start.rendered_instructions,
             },
             node,
             beginning: (entry.clone(), NewFrames { from: 0, frames: frames.clone() }),

@@ -20,6 +20,7 @@ pub mod smiths;
 #[cfg(test)]
 mod testing;
 pub mod tokens;
+pub mod ui_templates;
 #[cfg(test)]
 mod upgrades;
 

@@ -42,13 +42,17 @@ impl FromRequest<App> for JsonBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        let patience = Duration::from_millis(app.options.body_silence_ms);
-        // Silence is bounded while the body comes, and so is the whole: one byte now and then is no upload.
-        let whole = patience.saturating_mul(WHOLE);
-        let bytes = timeout(whole, read(request, app.options.max_body_bytes, patience)).await;
-        let bytes = bytes.map_err(|_| broken_off())??;
+        let bytes = read_whole(request, app.options.max_body_bytes, app).await?;
         Ok(Self(parse(&bytes)?))
     }
+}
+
+/// Reads a body of at most `limit` bytes. Silence is bounded while it comes, and so is the whole: one byte now and then is no
+/// upload.
+pub(super) async fn read_whole(request: Request, limit: usize, app: &App) -> Result<Bytes, Problem> {
+    let patience = Duration::from_millis(app.options.body_silence_ms);
+    let bytes = timeout(patience.saturating_mul(WHOLE), read(request, limit, patience)).await;
+    bytes.map_err(|_| broken_off())?
 }
 
 async fn read(request: Request, limit: usize, patience: Duration) -> Result<Bytes, Problem> {
@@ -134,12 +138,12 @@ fn add_object(hash: &mut Sha256, map: &Map<String, Value>) {
     }
 }
 
-fn add_text(hash: &mut Sha256, text: &str) {
+pub(super) fn add_text(hash: &mut Sha256, text: &str) {
     add_length(hash, b'"', text.len());
     hash.update(text);
 }
 
-fn add_length(hash: &mut Sha256, kind: u8, length: usize) {
+pub(super) fn add_length(hash: &mut Sha256, kind: u8, length: usize) {
     hash.update([kind]);
     hash.update((length as u64).to_be_bytes());
 }

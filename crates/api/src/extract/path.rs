@@ -17,6 +17,12 @@ impl PathParams {
         self.text(name).parse().map_err(|_| Problem::not_found(noun(I::PREFIX)))
     }
 
+    /// Returns the number in the place `name`, None if the text there is none.
+    pub(crate) fn number(&self, name: &str) -> Option<u32> {
+        let text = self.text(name);
+        text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+    }
+
     /// Returns the text in the place `name`, empty if the route has no such place.
     pub(crate) fn text(&self, name: &str) -> &str {
         self.0.iter().find(|(place, _)| place == name).map_or("", |(_, text)| text)

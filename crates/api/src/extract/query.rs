@@ -4,11 +4,10 @@ use std::convert::Infallible;
 use std::str::FromStr;
 
 use axum::extract::FromRequestParts;
-use domain::ids::Id;
 use domain::{Code, Problem};
 use http::request::Parts;
 
-use crate::cursor;
+use crate::cursor::{self, Position};
 use crate::lists::Page;
 
 const DEFAULT_LIMIT: usize = 50;
@@ -53,7 +52,7 @@ impl Query {
     }
 
     /// Reads which part of the list `kind` is asked for.
-    pub(crate) fn page<I: Id>(&self, kind: &'static str) -> Result<Page<I>, Problem> {
+    pub(crate) fn page<P: Position>(&self, kind: &'static str) -> Result<Page<P>, Problem> {
         let before = self.text("cursor").map(|cursor| cursor::decode(kind, cursor)).transpose()?;
         Ok(Page { kind, limit: self.limit(DEFAULT_LIMIT, MAX_LIMIT)?, before })
     }

@@ -12,7 +12,7 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, PATCH, DE
 /// Every header of an answer that means something to a client.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "IC-Api-Version, X-Request-Id, IC-Run-Id, IC-Thread-Id, Idempotency-Replayed, Retry-After, x-should-retry, \
-     x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, Allow, WWW-Authenticate",
+     x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, Allow, WWW-Authenticate, ETag",
 );
 /// Seconds for which a browser need not ask again.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");

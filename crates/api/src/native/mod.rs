@@ -10,6 +10,7 @@ mod projects;
 mod runs;
 mod smiths;
 mod tokens;
+mod ui_templates;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -26,4 +27,5 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .merge(runs::routes())
         .merge(smiths::routes())
         .merge(tokens::routes())
+        .merge(ui_templates::routes())
 }

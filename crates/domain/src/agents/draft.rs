@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use crate::problems::{Code, Problem};
+use crate::problems::Problem;
 use crate::smiths::{Config, check};
+use crate::variables;
 
 /// The fields of a draft that can be set, in the order in which the API lists them.
 const KEYS: &[&str] = &[
@@ -37,7 +38,7 @@ impl Config {
                 continue;
             }
             if *key == "variables" {
-                check_variables(value)?;
+                variables::check(value)?;
             }
             check(key, value)?;
             fields.insert((*key).to_owned(), value.clone());
@@ -49,22 +50,12 @@ impl Config {
     }
 }
 
-fn check_variables(value: &Value) -> Result<(), Problem> {
-    const VARIABLES: usize = 100;
-    let is_variable = |variable: &Value| variable.get("name").is_some_and(Value::is_string);
-    let variables = value.as_array();
-    if variables.is_some_and(|variables| variables.len() <= VARIABLES && variables.iter().all(is_variable)) {
-        return Ok(());
-    }
-    let message = format!("`variables` must be an array of at most {VARIABLES} objects with a `name`.");
-    Err(Problem::new(Code::InvalidVariables, message).at("variables"))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::problems::Code;
 
     fn edit(config: &mut Config, body: Value) -> Result<bool, Problem> {
         config.edit(body.as_object().unwrap())
@@ -109,8 +100,6 @@ mod tests {
             ("tools", json!([1]), Code::InvalidInput),
             ("tools", json!(["t".repeat(300_000)]), Code::InvalidInput),
             ("variables", json!({}), Code::InvalidVariables),
-            ("variables", json!([{"default": "a"}]), Code::InvalidVariables),
-            ("variables", json!([{"name": 1}]), Code::InvalidVariables),
             ("variables", json!(many), Code::InvalidVariables),
         ] {
             let mut draft = Config::default();

@@ -276,8 +276,14 @@ async fn the_document_keeps_the_rules_for_generators() {
         assert!(operation["requestBody"]["required"] != true, "{id}: an absent body is an empty object");
     }
     // Of the twelve of the contract, those that are served.
-    let streams = ["smiths.runs.create", "smiths.runs.events", "smiths.runs.replay"];
-    assert_eq!(other_media_types, BTreeSet::from(streams));
+    let served = [
+        "agents.ui.content",
+        "agents.ui.put",
+        "smiths.runs.create",
+        "smiths.runs.events",
+        "smiths.runs.replay",
+    ];
+    assert_eq!(other_media_types, BTreeSet::from(served));
 
     let mut all = BTreeSet::new();
     references(&document, &mut all);

@@ -2,16 +2,19 @@
 
 use std::collections::HashSet;
 
+use bytes::Bytes;
 use e2e::{Engine, Server, Setup, Smith, both};
 use futures::future::join_all;
 use insta::assert_json_snapshot;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use testkit::http::{Answer, Client};
 use testkit::upstream::{Gate, Reply, Upstream};
 
 use crate::raw;
-use crate::support::{Operation, entries, id, minted, operations, organization, project, redacted, token};
+use crate::support::{
+    FORM, Operation, agent_of, entries, form, id, minted, operations, organization, project, redacted, token,
+};
 
 fn keyed(client: &Client, key: &str) -> Client {
     client.with_header("idempotency-key", key)
@@ -24,8 +27,8 @@ fn is_replayed(answer: &Answer) -> bool {
 /// A request of a kind that may be sent, another body for it, and who sends it.
 struct Sendable {
     path: String,
-    body: Value,
-    other: Value,
+    body: Bytes,
+    other: Bytes,
     client: Client,
 }
 
@@ -33,7 +36,16 @@ struct Sendable {
 async fn sendable(server: &Server, operation: &Operation, smith: &Smith, organization: &Client) -> Sendable {
     let start = json!({"input": "Hello"});
     let admin = server.admin();
+    if operation.takes_upload {
+        let path = operation.path(&[("aid", &agent_of(&admin, &smith.id).await)]);
+        let body = |html: &str| form(&[("file", html), ("metadata", r#"{"name": "card"}"#)]);
+        let client = admin.with_header("content-type", FORM);
+        return Sendable { path, body: body("<p>a</p>"), other: body("<p>b</p>"), client };
+    }
     let (path, body, other, client) = match operation.id.as_str() {
+        "smiths.revisions.restore" => {
+            (smith.path("/revisions/1/restore"), json!({}), json!({"note": "b"}), admin)
+        }
         "smiths.create" => (operation.path(&[]), json!({}), json!({"locale": "de"}), admin),
         "agents.create" => (operation.path(&[]), json!({"name": "a"}), json!({"name": "b"}), admin),
         "agents.import" => {
@@ -77,7 +89,7 @@ async fn sendable(server: &Server, operation: &Operation, smith: &Smith, organiz
         }
         other => panic!("say here how {other} is sent"),
     };
-    Sendable { path, body, other, client }
+    Sendable { path, body: body.to_string().into(), other: other.to_string().into(), client }
 }
 
 #[tokio::test]
@@ -102,16 +114,19 @@ async fn every_post_is_done_once_and_answered_alike() {
             let Sendable { path, body, other, client } =
                 sendable(&server, operation, &smith, &organization).await;
             let client = keyed(&client, "the same");
-            let first = client.post(&path, &body).await;
+            let send = async |client: &Client, body: &Bytes| {
+                client.send_bytes(Method::POST, &path, Some(body.clone())).await
+            };
+            let first = send(&client, &body).await;
             assert!([200, 201].contains(&first.status) && !is_replayed(&first), "{first}");
             for _ in 0..2 {
-                let again = client.post(&path, &body).await;
+                let again = send(&client, &body).await;
                 assert_eq!((again.status, &again.body), (first.status, &first.body), "{again}");
                 assert!(is_replayed(&again), "{again}");
                 assert_eq!(again.header("content-type"), first.header("content-type"));
                 assert_eq!(again.header("ic-run-id"), first.header("ic-run-id"));
             }
-            let reused = client.post(&path, &other).await;
+            let reused = send(&client, &other).await;
             reused.expect_error_about(409, "idempotency_key_reused", "Idempotency-Key");
             assert_eq!(reused.header("x-should-retry"), "false");
             assert_json_snapshot!("key_reused", redacted(&reused.json));
@@ -119,17 +134,15 @@ async fn every_post_is_done_once_and_answered_alike() {
                 // Another key is another request, and so is none.
                 let plain = client.without_header("idempotency-key");
                 for client in [keyed(&plain, "another"), plain] {
-                    let answer = client.post(&path, &body).await;
+                    let answer = send(&client, &body).await;
                     assert!(answer.status == first.status && !is_replayed(&answer), "{answer}");
-                    // What is adopted or changed has its id already, and some answers name nothing by an id.
+                    // What is adopted or changed has its name already, and some answers name nothing.
                     let is_adopted = matches!(
                         operation.id.as_str(),
-                        "organization.projects.create"
-                            | "agents.rollout"
-                            | "agents.versions.create"
-                            | "agents.attach"
+                        "organization.projects.create" | "agents.rollout" | "agents.attach" | "agents.ui.put"
                     );
-                    assert_eq!(answer.json["id"] == first.json["id"], is_adopted, "{answer}");
+                    let is_same = ["id", "version"].iter().all(|key| answer.json[key] == first.json[key]);
+                    assert_eq!(is_same, is_adopted, "{answer}");
                 }
             }
             checked += 1;

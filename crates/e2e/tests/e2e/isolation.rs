@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::http::{Answer, Client};
 
-use crate::support::{NOBODY, Operation, PERMISSIONS, entries, id, operations, organization, token};
+use crate::support::{NOBODY, Operation, PERMISSIONS, entries, id, operations, organization, token, upload};
 
 /// Answers at once.
 const QUICK: &str = "[[rule]]\nsay = \"You said: {{ last_message }}\"\n";
@@ -18,7 +18,7 @@ struct Person {
     client: Client,
 }
 
-/// A project with two smiths, an agent and a key.
+/// A project with two smiths, an agent with a template, and a key.
 struct Tenant {
     project: String,
     agent: String,
@@ -59,13 +59,10 @@ impl Tenant {
             .put("/v1/tenant/model_keys/openai", &json!({"api_key": format!("sk-{name}")}))
             .await
             .expect(200);
-        Self {
-            project: id(&made).to_owned(),
-            agent: id(&agent).to_owned(),
-            admin,
-            admin_token: id(&minted).to_owned(),
-            people,
-        }
+        let agent = id(&agent).to_owned();
+        let template = json!({"name": "card"});
+        upload(&admin, &format!("/v1/agents/{agent}/ui"), &template, name).await.expect(200);
+        Self { project: id(&made).to_owned(), agent, admin, admin_token: id(&minted).to_owned(), people }
     }
 
     /// Everything that the project can be asked for.
@@ -84,9 +81,12 @@ impl Tenant {
         let versions = format!("/v1/agents/{}/versions", self.agent);
         state.push(self.admin.get(&versions).await.expect(200));
         for person in &self.people {
-            let path = format!("/v1/smiths/{}/model_keys", person.smith);
-            state.push(self.admin.get(&path).await.expect(200));
+            for list in ["model_keys", "revisions"] {
+                let path = format!("/v1/smiths/{}/{list}", person.smith);
+                state.push(self.admin.get(&path).await.expect(200));
+            }
         }
+        state.push(self.admin.get(&format!("/v1/agents/{}/ui", self.agent)).await.expect(200));
         state
     }
 
@@ -125,6 +125,9 @@ fn bodies(operation: &Operation) -> Vec<Option<Value>> {
 }
 
 async fn call(client: &Client, operation: &Operation, path: &str, body: Option<&Value>) -> Answer {
+    if operation.takes_upload {
+        return upload(client, path, &json!({"name": "card"}), "<p>An intruder</p>").await;
+    }
     client.send(operation.method.clone(), path, body).await
 }
 
@@ -140,8 +143,10 @@ fn assert_same(one: &Answer, other: &Answer) {
     assert_eq!(heads[0], heads[1], "{one}");
 }
 
-fn places<'a>(agent: &'a str, smith: &'a str, run: &'a str, token: &'a str) -> [(&'static str, &'a str); 5] {
-    [("aid", agent), ("pid", smith), ("rid", run), ("tid", token), ("provider", "openai")]
+fn places<'a>(agent: &'a str, smith: &'a str, run: &'a str, token: &'a str) -> [(&'static str, &'a str); 7] {
+    let named = [("provider", "openai"), ("name", "card"), ("version", "1")];
+    let [provider, name, version] = named;
+    [("aid", agent), ("pid", smith), ("rid", run), ("tid", token), provider, name, version]
 }
 
 async fn operations_of_projects(server: &Server) -> Vec<Operation> {
@@ -206,7 +211,8 @@ async fn a_smith_token_reaches_its_own_smith_only() {
             for body in bodies(operation) {
                 let path = operation.path(&places(&nobody[3], &nobody[0], &nobody[1], &nobody[2]));
                 let never = call(&mine.client, operation, &path, body.as_ref()).await;
-                let is_for_admins = matches!(operation.id.as_str(), "smiths.update" | "smiths.delete");
+                let is_for_admins = operation.id.starts_with("smiths.revisions.")
+                    || matches!(operation.id.as_str(), "smiths.update" | "smiths.delete");
                 never.expect_error(403, if is_for_admins { "admin_required" } else { "smith_mismatch" });
                 for person in [sibling, stranger] {
                     for run in [&person.run, &mine.run, &nobody[1]] {

@@ -1,9 +1,10 @@
 //! What the modules share: other callers, the server's own document, and snapshots without what differs by run.
 
+use bytes::Bytes;
 use e2e::{Server, Smith};
 use reqwest::Method;
 use serde_json::{Value, json};
-use testkit::http::Client;
+use testkit::http::{Answer, Client};
 
 /// An id in its form that nothing has.
 pub(crate) const NOBODY: &str = "11111111111111111111zz";
@@ -91,7 +92,10 @@ pub(crate) struct Operation {
     pub(crate) template: String,
     pub(crate) id: String,
     pub(crate) wants_bearer: bool,
+    /// Takes JSON.
     pub(crate) takes_body: bool,
+    /// Takes a form with a file.
+    pub(crate) takes_upload: bool,
     /// The names of the parameters in the query.
     pub(crate) query: Vec<String>,
 }
@@ -142,6 +146,9 @@ pub(crate) fn own_path(operation: &Operation, smith: &Smith) -> String {
         ("tid", &nobody("tok")),
         ("kid", &nobody("tok")),
         ("provider", "gemini"),
+        ("aid", &nobody("agt")),
+        ("name", "card"),
+        ("version", "1"),
     ])
 }
 
@@ -157,13 +164,36 @@ pub(crate) async fn operations(server: &Server) -> Vec<Operation> {
                 template: template.clone(),
                 id: operation["operationId"].as_str().expect("an operation has an id").to_owned(),
                 wants_bearer: operation["security"][0].get("bearerAuth").is_some(),
-                takes_body: operation.get("requestBody").is_some(),
+                takes_body: operation["requestBody"]["content"].get("application/json").is_some(),
+                takes_upload: operation["requestBody"]["content"].get("multipart/form-data").is_some(),
                 query: query(operation),
             });
         }
     }
     assert!(operations.iter().filter(|operation| operation.wants_bearer).count() >= 31, "{operations:?}");
     operations
+}
+
+/// The content type of [`form`].
+pub(crate) const FORM: &str = "multipart/form-data; boundary=xyz";
+
+/// Writes a form whose parts say no more than their names.
+pub(crate) fn form(parts: &[(&str, &str)]) -> Bytes {
+    let head = |name| format!("--xyz\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n");
+    let parts = parts.iter().map(|(name, content)| format!("{}{content}\r\n", head(name)));
+    Bytes::from(format!("{}--xyz--\r\n", parts.collect::<String>()))
+}
+
+/// Uploads a UI template.
+pub(crate) async fn upload(client: &Client, path: &str, metadata: &Value, html: &str) -> Answer {
+    let body = form(&[("file", html), ("metadata", &metadata.to_string())]);
+    client.with_header("content-type", FORM).send_bytes(Method::POST, path, Some(body)).await
+}
+
+/// Returns the id of a smith's agent.
+pub(crate) async fn agent_of(client: &Client, smith: &str) -> String {
+    let smith = client.get(&format!("/v1/smiths/{smith}")).await.expect(200);
+    smith["agent_id"].as_str().expect("a smith has an agent").to_owned()
 }
 
 /// Replaces ids, times, tokens and cursors by what they are.

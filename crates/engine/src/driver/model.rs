@@ -129,7 +129,7 @@ impl Driver {
         let turns = context::Files::new(&project, self.record.smith, &self.seal, limit).turns(items).await?;
         let request = models::Request {
             model: choice.route.model,
-            instructions: self.config.config.instructions.clone().unwrap_or_default(),
+            instructions: self.config.instructions().to_owned(),
             turns,
             response_format: self.record.request.response_format.clone(),
             // Runs of one smith begin with the same instructions.

@@ -1,6 +1,7 @@
 //! Publishing: the draft becomes the next version, for good.
 
 use domain::ids::AgentId;
+use domain::{Problem, variables};
 
 use super::{AgentRecord, RACES, REVISION, VersionRecord, too_many_races};
 use crate::db::params;
@@ -20,6 +21,9 @@ pub struct Publication {
 pub enum PublishError {
     #[error("the project has no such agent")]
     NoAgent,
+    /// The draft cannot be run as it stands.
+    #[error(transparent)]
+    Refused(Problem),
     #[error(transparent)]
     Store(#[from] Error),
 }
@@ -34,6 +38,9 @@ impl ProjectStore {
     ) -> Result<VersionRecord, PublishError> {
         for _ in 0..RACES {
             let mut record = self.agent_record(agent).await?.ok_or(PublishError::NoAgent)?;
+            let draft = &record.agent.draft;
+            variables::check_template(draft.instructions.as_deref().unwrap_or_default(), &draft.variables)
+                .map_err(PublishError::Refused)?;
             // Read after the agent: a version that came in between has changed the agent's revision.
             let version = self.next_version(&record).await?;
             let now = self.store.ids().now();

@@ -57,6 +57,17 @@ pub struct RunConfig {
     pub resolved_model: String,
     /// How often the run may call the model: what bounded its past has to bound its fold.
     pub max_model_calls: u32,
+    /// The instructions with their variables filled in, as the person was when the run started. None: as they are in `config`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rendered_instructions: Option<String>,
+}
+
+impl RunConfig {
+    /// Returns the instructions that the model is given.
+    pub fn instructions(&self) -> &str {
+        let rendered = self.rendered_instructions.as_deref();
+        rendered.or(self.config.instructions.as_deref()).unwrap_or_default()
+    }
 }
 
 /// What came of a run.

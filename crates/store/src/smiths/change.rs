@@ -2,14 +2,15 @@
 
 use domain::Problem;
 use domain::ids::{AgentId, Id as _, RunId, SmithId};
+use domain::principals::Actor;
 use domain::smiths::{Overrides, Profile};
 
-use super::{PROFILE, RACES, Sealed, SmithRecord};
+use super::{PROFILE, RACES, Sealed, SmithRecord, revisions};
 use crate::agents::counts;
 use crate::db::params;
 use crate::{Batch, Error, ProjectStore};
 
-const VERSION: &str = "smith_version";
+pub(super) const VERSION: &str = "smith_version";
 const LIVE: &str = "smith_live";
 
 /// The parts of a smith that can be changed.
@@ -19,6 +20,8 @@ pub struct SmithEdit {
     pub pin: Option<u32>,
     pub profile: Profile,
     pub overrides: Overrides,
+    /// Who makes the change, for the revision that it may become.
+    pub author: Option<Actor>,
 }
 
 /// Why a smith was not changed.
@@ -57,11 +60,21 @@ impl ProjectStore {
                 pin: before.pin,
                 profile: before.profile.clone(),
                 overrides: before.overrides.clone(),
+                author: None,
             };
             edit(&mut after).map_err(ChangeError::Refused)?;
             let from = before.agent;
+            // As text: the order of keys is kept, so it is a change.
+            let is_new = serde_json::to_string(&before.overrides).map_err(Error::from)?
+                != serde_json::to_string(&after.overrides).map_err(Error::from)?;
+            let author = after.author.take();
             let changed = self.changed(before, after).await?;
-            match self.store.db().commit(self.change_batch(&changed, from)?).await.map_err(Error::from) {
+            let mut batch = self.change_batch(&changed, from)?;
+            if is_new {
+                let number = self.next_revision(smith).await?;
+                revisions::add(&mut batch, &changed, number, author, None)?;
+            }
+            match self.store.db().commit(batch).await.map_err(Error::from) {
                 Ok(_) => return Ok(changed),
                 Err(error) if (error.is_guard(VERSION) || error.is_guard(counts::GONE)) && races < RACES => {
                     races += 1;
@@ -91,7 +104,7 @@ impl ProjectStore {
         Ok(changed)
     }
 
-    fn change_batch(&self, smith: &SmithRecord, from: AgentId) -> Result<Batch, Error> {
+    pub(super) fn change_batch(&self, smith: &SmithRecord, from: AgentId) -> Result<Batch, Error> {
         let sealed = Sealed { profile: smith.profile.clone(), overrides: smith.overrides.clone() };
         let mut batch = Batch::new();
         batch

@@ -2,9 +2,10 @@
 
 use domain::agents::Agent;
 use domain::ids::{AgentId, Id as _, SmithId};
+use domain::principals::Actor;
 use domain::smiths::{Overrides, Profile};
 
-use super::{PROFILE, RACES, Sealed, SmithRecord};
+use super::{PROFILE, RACES, Sealed, SmithRecord, revisions};
 use crate::agents::counts;
 use crate::db::params;
 use crate::idempotency::Remembering;
@@ -22,6 +23,8 @@ pub struct NewSmith {
     pub pin: Option<u32>,
     pub profile: Profile,
     pub overrides: Overrides,
+    /// Who makes the smith, for its first revision.
+    pub author: Option<Actor>,
 }
 
 /// The smith that is there now, and whether it was made for this request.
@@ -122,7 +125,7 @@ impl ProjectStore {
             )
             .must_change_one_row(AGENT);
         counts::add(batch, agent.id, id);
-        Ok(SmithRecord {
+        let smith = SmithRecord {
             id,
             project: self.project,
             agent: agent.id,
@@ -137,6 +140,8 @@ impl ProjectStore {
             created_at: now,
             updated_at: now,
             version: 1,
-        })
+        };
+        revisions::add(batch, &smith, 1, new.author.clone(), None)?;
+        Ok(smith)
     }
 }

@@ -3,19 +3,23 @@
 mod change;
 mod ensure;
 mod read;
+mod revisions;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use domain::Timestamp;
 use domain::ids::{AgentId, CustomerId, ProjectId, SmithId};
 use domain::smiths::{Config, Overrides, Profile};
+use domain::variables::{self, Person};
+use domain::{Problem, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use change::{ChangeError, SmithEdit};
 pub use ensure::{EnsureError, Ensured, NewSmith};
 pub use read::SmithFilter;
+pub use revisions::{RestoreError, Revision};
 
 use crate::codec::{Place, SmithSeal};
 
@@ -51,6 +55,13 @@ impl SmithRecord {
     /// Returns the configuration that a run of the smith takes.
     pub fn effective(&self) -> Config {
         self.base.with(&self.overrides)
+    }
+
+    /// Fills in the variables of the instructions in `config` for the smith's person. Borrows where there is nothing to fill in.
+    pub fn render<'a>(&self, config: &'a Config, now: Timestamp) -> Result<Cow<'a, str>, Problem> {
+        let person = Person { external_id: self.external_id.as_deref(), profile: &self.profile };
+        let template = config.instructions.as_deref().unwrap_or_default();
+        variables::render(template, &config.variables, &person, now)
     }
 }
 

@@ -96,6 +96,7 @@ async fn start(store: &Store, project: &ProjectStore, smith: &SmithRecord, says:
             config: smith.effective(),
             resolved_model: "scripted/demo".to_owned(),
             max_model_calls: 50,
+            rendered_instructions: None,
         },
         node: NODE,
         beginning: (JournalEntry { input, next_seq: 1 }, NewFrames { from: 0, frames }),

@@ -12,7 +12,6 @@ mod render;
 mod rollout;
 #[cfg(test)]
 mod tests;
-mod ui_schemas;
 mod update;
 mod versions;
 

@@ -54,6 +54,7 @@ pub(crate) async fn publish(
     match project.publish_agent(agent, &publication, remember.as_ref().map(|remember| remember as _)).await {
         Ok(version) => Ok(answer(&version).into_response()),
         Err(PublishError::NoAgent) => Err(no_agent().into()),
+        Err(PublishError::Refused(problem)) => Err(problem.into()),
         Err(PublishError::Store(error)) => once.lost(error).await,
     }
 }

@@ -9,8 +9,8 @@ use store::agents::{AgentRecord, VersionRecord};
 use utoipa::ToSchema;
 
 use super::body::AgentVariable;
-use super::ui_schemas::UiResource;
 use crate::native::smiths::SkillRef;
+use crate::native::ui_templates::UiResource;
 
 /// An agent with its draft and what is live.
 #[derive(Serialize, ToSchema)]

@@ -2,14 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
-use domain::Problem;
-use domain::ids::{AgentId, Id as _};
+use domain::ids::AgentId;
 use utoipa::ToSchema;
 
 use super::body::no_agent;
 use super::render::AgentVersionOut;
 use crate::app::App;
-use crate::cursor;
+use crate::cursor::Number;
 use crate::errors::ApiError;
 use crate::extract::{Caller, PathId, Query};
 use crate::lists::{List, Page};
@@ -44,41 +43,8 @@ pub(crate) async fn list(
     query: Query,
 ) -> Result<Json<List<AgentVersionOut>>, ApiError> {
     let project = caller.administered(&app)?;
-    let page: Page<AgentId> = query.page("agent_versions")?;
-    let before = page.before.map(|place| version_at(agent, place)).transpose()?;
+    let page: Page<Number> = query.page("agent_versions")?;
+    let before = page.before.map(|Number(version)| version);
     let versions = project.agent_versions(agent, before, page.fetch()).await?.ok_or_else(no_agent)?;
-    Ok(Json(page.list(versions, |version| place_of(agent, version.version), AgentVersionOut::from)))
-}
-
-/// Names a version within its agent as cursors name entries: the beginning of the agent's id, and the number.
-fn place_of(agent: AgentId, version: u32) -> AgentId {
-    let mut place = agent.as_bytes();
-    for (byte, digit) in place.iter_mut().rev().zip(version.to_le_bytes()) {
-        *byte = digit;
-    }
-    AgentId::from_bytes(place)
-}
-
-/// Reads the number back. A cursor of another agent is foreign.
-fn version_at(agent: AgentId, place: AgentId) -> Result<u32, Problem> {
-    let [.., a, b, c, d] = place.as_bytes();
-    let version = u32::from_be_bytes([a, b, c, d]);
-    if place_of(agent, version) == place { Ok(version) } else { Err(cursor::foreign()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use domain::Code;
-
-    use super::*;
-
-    #[test]
-    fn a_place_in_the_versions_of_one_agent_is_none_in_those_of_another() {
-        let (own, other) = (AgentId::from_bytes([1; 16]), AgentId::from_bytes([2; 16]));
-        for version in [1, 256, 70_000, u32::MAX] {
-            assert_eq!(version_at(own, place_of(own, version)), Ok(version));
-            let refusal = version_at(other, place_of(own, version)).unwrap_err();
-            assert_eq!(refusal.code, Code::InvalidCursor);
-        }
-    }
+    Ok(Json(page.list(versions, |version| Number(version.version), AgentVersionOut::from)))
 }

@@ -1,13 +1,15 @@
 //! `POST /v1/smiths/{pid}/runs`
 
+use std::borrow::Cow;
+
 use axum::extract::State;
 use axum::response::Response;
 use domain::content::{InputLimits, parse_input};
 use domain::ids::SmithId;
 use domain::principals::Permission;
 use domain::response_format::parse_response_format;
-use domain::smiths::parse_metadata;
-use domain::{Code, Problem};
+use domain::smiths::{Config, parse_metadata};
+use domain::{Code, Problem, Timestamp};
 use engine::StartRun;
 use serde_json::Value;
 use store::smiths::SmithRecord;
@@ -83,11 +85,14 @@ pub(crate) async fn create(
     let channel = fields.text_of("channel", 1..=64)?.unwrap_or("api").to_owned();
     let metadata = fields.value("metadata").map(parse_metadata).transpose()?.unwrap_or_default();
     let response_format = parse_response_format(fields.value("response_format"), "response_format")?;
+    let config = smith.effective();
+    let rendered_instructions = rendered(&smith, &config, app.ids.now())?;
     let start = StartRun {
         agent_version: version(&smith)?,
         smith: smith.id,
         agent: smith.agent,
-        config: smith.effective(),
+        config,
+        rendered_instructions,
         seal: smith.seal,
         thread_id,
         input,
@@ -98,6 +103,18 @@ pub(crate) async fn create(
         idempotency: once.key(),
     };
     reply::start(&app, &project, once, start, wanted).await
+}
+
+/// Fills in the variables of the instructions; None where there are none to fill in.
+pub(super) fn rendered(
+    smith: &SmithRecord,
+    config: &Config,
+    now: Timestamp,
+) -> Result<Option<String>, Problem> {
+    match smith.render(config, now)? {
+        Cow::Borrowed(_) => Ok(None),
+        Cow::Owned(text) => Ok(Some(text)),
+    }
 }
 
 /// Returns the version that the smith runs; an agent without one cannot run.

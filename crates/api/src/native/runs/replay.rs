@@ -58,13 +58,18 @@ pub(crate) async fn replay(
         error.into()
     })?;
     let deterministic = recorded.is_some();
-    let config = match recorded {
+    let (config, rendered_instructions) = match recorded {
         Some(recorded) => {
             let mut config = recorded.config;
             config.model = Some(recorded.resolved_model);
-            config
+            // As they were read then, whatever the person is called or the time is now.
+            (config, recorded.rendered_instructions)
         }
-        None => smith.effective(),
+        None => {
+            let config = smith.effective();
+            let rendered = create::rendered(&smith, &config, app.ids.now())?;
+            (config, rendered)
+        }
     };
     let mut metadata = record.request.metadata;
     metadata.insert("replay".to_owned(), json!({ "run_id": record.id, "deterministic": deterministic }));
@@ -75,6 +80,7 @@ pub(crate) async fn replay(
             .agent_version
             .map_or_else(|| create::version(&smith), |version| Ok(Some(version)))?,
         config,
+        rendered_instructions,
         seal: smith.seal,
         thread_id: None,
         input: record.request.input,

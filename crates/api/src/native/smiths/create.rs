@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use domain::Problem;
+use domain::{Problem, Timestamp};
 use http::StatusCode;
 use store::smiths::{EnsureError, Ensured, NewSmith};
 
@@ -45,7 +45,9 @@ pub(crate) async fn create(
     if let Some(replay) = once.replay().await? {
         return Ok(replay);
     }
-    let new = read(&body)?;
+    let new = NewSmith { author: Some(caller.actor()), ..read(&body)? };
+    let now = app.ids.now();
+    let answer = move |ensured: &Ensured| answer(ensured, now);
     let remember = once.remembering(&answer);
     match project.ensure_smith(&new, remember.as_ref().map(|remember| remember as _)).await {
         Ok(ensured) => Ok(answer(&ensured).into_response()),
@@ -56,9 +58,9 @@ pub(crate) async fn create(
     }
 }
 
-fn answer(ensured: &Ensured) -> Answer {
+fn answer(ensured: &Ensured, now: Timestamp) -> Answer {
     let status = if ensured.created { StatusCode::CREATED } else { StatusCode::OK };
-    Answer::json(status, &SmithOut::from(ensured.smith.clone()))
+    Answer::json(status, &SmithOut::of(ensured.smith.clone(), now))
 }
 
 fn read(body: &JsonBody) -> Result<NewSmith, Problem> {

@@ -32,5 +32,6 @@ pub(crate) async fn get(
         return Err(Principal::mismatch().into());
     }
     let found = app.store.project(project).smith(smith).await?;
-    Ok(Json(found.ok_or_else(|| Problem::not_found("smith"))?.into()))
+    let found = found.ok_or_else(|| Problem::not_found("smith"))?;
+    Ok(Json(SmithOut::of(found, app.ids.now())))
 }

@@ -50,7 +50,8 @@ pub(crate) async fn list(
         Some(filter) => project.smiths(&filter, page.before, page.fetch()).await?,
         None => Vec::new(),
     };
-    Ok(Json(page.list(smiths, |smith| smith.id, SmithOut::from)))
+    let now = app.ids.now();
+    Ok(Json(page.list(smiths, |smith| smith.id, |smith| SmithOut::of(smith, now))))
 }
 
 fn filter(query: &Query) -> Option<SmithFilter> {

@@ -6,6 +6,7 @@ mod delete;
 mod get;
 mod list;
 mod render;
+mod revisions;
 mod update;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -17,9 +18,8 @@ pub(crate) use body::SkillRef;
 pub(crate) use render::SmithOut;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list::list, create::create)).routes(routes!(
-        get::get,
-        update::update,
-        delete::delete
-    ))
+    OpenApiRouter::new()
+        .routes(routes!(list::list, create::create))
+        .routes(routes!(get::get, update::update, delete::delete))
+        .merge(revisions::routes())
 }

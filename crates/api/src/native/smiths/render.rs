@@ -1,7 +1,9 @@
 //! How a smith is shown.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use domain::Timestamp;
 use domain::ids::{AgentId, CustomerId, SmithId};
 use domain::smiths::Config;
 use serde::Serialize;
@@ -32,7 +34,7 @@ pub(crate) struct SmithOut {
     model: String,
     /// The template.
     instructions: String,
-    /// The template with its variables filled in.
+    /// The template with its variables filled in; null when one that is required has no value.
     #[schema(required)]
     rendered_instructions: Option<String>,
     enabled_hosted_tools: Vec<String>,
@@ -103,9 +105,12 @@ impl From<Config> for InheritedConfig {
     }
 }
 
-impl From<SmithRecord> for SmithOut {
-    fn from(smith: SmithRecord) -> Self {
+impl SmithOut {
+    /// Shows a smith. `now` is for instructions that tell the time.
+    pub(crate) fn of(smith: SmithRecord, now: Timestamp) -> Self {
         let effective = smith.effective();
+        // What keeps a run from starting is told when one is started; the smith is shown all the same.
+        let rendered_instructions = smith.render(&effective, now).ok().map(Cow::into_owned);
         let model = effective.shown_model().to_owned();
         let instructions = effective.instructions.unwrap_or_default();
         let config_source =
@@ -119,9 +124,8 @@ impl From<SmithRecord> for SmithOut {
             customer_id: smith.customer,
             metadata: smith.profile.metadata,
             model,
-            // No version declares variables, and an undeclared placeholder stays as it is.
-            rendered_instructions: Some(instructions.clone()),
             instructions,
+            rendered_instructions,
             enabled_hosted_tools: effective.enabled_hosted_tools,
             vector_store_ids: effective.vector_store_ids,
             mcp_servers: effective.mcp_servers,
@@ -139,3 +143,6 @@ impl From<SmithRecord> for SmithOut {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,8 +34,12 @@ pub(crate) async fn update(
     body: JsonBody,
 ) -> Result<Json<SmithOut>, ApiError> {
     let project = caller.administered(&app)?;
-    match project.change_smith(smith, |edit| apply(&body, edit)).await {
-        Ok(changed) => Ok(Json(changed.into())),
+    let change = |edit: &mut SmithEdit| {
+        edit.author = Some(caller.actor());
+        apply(&body, edit)
+    };
+    match project.change_smith(smith, change).await {
+        Ok(changed) => Ok(Json(SmithOut::of(changed, app.ids.now()))),
         Err(error) => Err(refusal(error).into()),
     }
 }

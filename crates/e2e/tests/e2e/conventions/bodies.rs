@@ -148,7 +148,7 @@ pub(super) fn good_body(operation: &Operation, smith: &Smith) -> Value {
         "agents.rollout" => json!({"version": 1}),
         "agents.attach" => json!({"smith_ids": [smith.id]}),
         "smiths.runs.create" => json!({"input": "Hello"}),
-        "smiths.runs.replay" => json!({}),
+        "smiths.runs.replay" | "smiths.revisions.restore" => json!({}),
         "smiths.runs.submit" => json!({"kind": "cancel"}),
         "tenant.tokens.create" => json!({"smith_id": smith.id, "permissions": ["runs:read"]}),
         "organization.projects.create" => json!({"name": "a"}),
@@ -192,6 +192,7 @@ async fn every_field_of_a_wrong_type_is_named_and_nothing_is_done() {
                 ("aid", &smith.agent),
                 ("rid", id(&run)),
                 ("provider", "openai"),
+                ("version", "1"),
             ]);
             let method = operation.method.as_str().to_lowercase();
             let schema = &document["paths"][&operation.template][method]["requestBody"]["content"];

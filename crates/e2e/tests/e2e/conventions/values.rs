@@ -156,7 +156,7 @@ async fn no_value_in_a_query_or_path_is_too_strange() {
                 }
             }
             // Each place of the path in turn, the others as they should be.
-            for place in ["pid", "aid", "rid", "tid", "kid", "provider"] {
+            for place in ["pid", "rid", "tid", "kid", "provider", "aid", "name", "version"] {
                 if !operation.has(place) {
                     continue;
                 }
@@ -168,6 +168,9 @@ async fn no_value_in_a_query_or_path_is_too_strange() {
                         ("tid", NOBODY),
                         ("kid", NOBODY),
                         ("provider", "gemini"),
+                        ("aid", NOBODY),
+                        ("name", "card"),
+                        ("version", "1"),
                     ];
                     let places = usual.map(|(name, usual)| (name, if name == place { value } else { usual }));
                     let body =

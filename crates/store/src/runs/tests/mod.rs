@@ -409,3 +409,15 @@ fn the_end_of_a_prefix_is_found_for_any_last_character() {
     assert_eq!(after_prefix("\u{D7FF}").as_deref(), Some("\u{E000}"));
     assert_eq!(after_prefix("\u{10FFFF}"), None);
 }
+
+#[test]
+fn a_configuration_that_was_kept_without_rendered_instructions_is_read_as_it_is() {
+    let kept =
+        r#"{"instructions":"Be kind.","model":null,"resolved_model":"scripted/demo","max_model_calls":9}"#;
+    let config: RunConfig = serde_json::from_str(kept).unwrap();
+    assert_eq!((config.instructions(), config.rendered_instructions.as_deref()), ("Be kind.", None));
+    let rendered = RunConfig { rendered_instructions: Some("Be kind, Ana.".into()), ..config };
+    let again: RunConfig = serde_json::from_str(&serde_json::to_string(&rendered).unwrap()).unwrap();
+    assert_eq!((again.instructions(), &again), ("Be kind, Ana.", &rendered));
+    assert_eq!(RunConfig::default().instructions(), "");
+}
