@@ -10,9 +10,12 @@ mod runs;
 mod smiths;
 mod tokens;
 
+use domain::Problem;
+use http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
+use crate::errors::ApiError;
 
 /// Collects the routes. Every one of them wants a bearer and the version of the API.
 pub(crate) fn routes() -> OpenApiRouter<App> {
@@ -24,4 +27,9 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .merge(runs::routes())
         .merge(smiths::routes())
         .merge(tokens::routes())
+}
+
+/// Answers a deletion: 204, or 404 where there was nothing of that kind and id.
+fn deleted(was_there: bool, noun: &str) -> Result<StatusCode, ApiError> {
+    if was_there { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found(noun).into()) }
 }
