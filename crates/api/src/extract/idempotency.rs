@@ -121,6 +121,21 @@ impl Once {
         })
     }
 
+    /// Answers once it is known what came of the batch with the effect: with what was made, or with `nobody` where whom it was
+    /// to be made for is gone.
+    pub(crate) async fn made<T>(
+        &self,
+        made: Result<Option<T>, store::Error>,
+        answer: impl Fn(&T) -> Answer,
+        nobody: impl FnOnce() -> Problem,
+    ) -> Result<Response, ApiError> {
+        match made {
+            Ok(Some(made)) => Ok(answer(&made).into_response()),
+            Ok(None) => Err(nobody().into()),
+            Err(error) => self.lost(error).await,
+        }
+    }
+
     /// Answers after the batch with the effect has failed: with what a faster request with the same key has led to, else
     /// with the error.
     pub(crate) async fn lost(&self, error: store::Error) -> Result<Response, ApiError> {

@@ -12,9 +12,12 @@ mod smiths;
 mod tokens;
 mod ui_templates;
 
+use domain::Problem;
+use http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
+use crate::errors::ApiError;
 
 /// Collects the routes. Every one of them wants a bearer and the version of the API.
 pub(crate) fn routes() -> OpenApiRouter<App> {
@@ -28,4 +31,9 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .merge(smiths::routes())
         .merge(tokens::routes())
         .merge(ui_templates::routes())
+}
+
+/// Answers a deletion: 204, or 404 where there was nothing of that kind and id.
+fn deleted(was_there: bool, noun: &str) -> Result<StatusCode, ApiError> {
+    if was_there { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found(noun).into()) }
 }

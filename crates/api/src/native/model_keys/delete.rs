@@ -1,7 +1,6 @@
 //! `DELETE /v1/tenant/model_keys/{provider}`, `DELETE /v1/smiths/{pid}/model_keys/{provider}`
 
 use axum::extract::State;
-use domain::Problem;
 use domain::models::Provider;
 use domain::principals::Permission;
 use http::StatusCode;
@@ -12,6 +11,7 @@ use super::of_smith;
 use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::{Caller, PathParams};
+use crate::native::deleted;
 
 /// Removes the project's key for a provider.
 #[utoipa::path(
@@ -54,9 +54,9 @@ pub(crate) async fn smith(
 
 async fn delete(project: &ProjectStore, owner: KeyOwner, path: &PathParams) -> Result<StatusCode, ApiError> {
     // A provider that nobody knows has no key either.
-    let deleted = match Provider::parse(path.text("provider")) {
+    let was_there = match Provider::parse(path.text("provider")) {
         Some(provider) => project.delete_model_key(owner, provider).await?,
         None => false,
     };
-    if deleted { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found("key").into()) }
+    deleted(was_there, "key")
 }

@@ -1,7 +1,7 @@
 //! `POST /v1/organization/keys`
 
 use axum::extract::State;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use domain::Problem;
 use domain::ids::TokenId;
 use http::StatusCode;
@@ -72,11 +72,8 @@ pub(crate) async fn create(
     let answer =
         |minted: &Minted| Answer::json(StatusCode::CREATED, &OrganizationKeyCreatedOut::from(minted));
     let remember = once.remembering(&answer);
-    match organization.mint_key(&new, remember.as_ref().map(|remember| remember as _)).await {
-        Ok(Some(minted)) => Ok(answer(&minted).into_response()),
-        Ok(None) => Err(Problem::not_found("organization").into()),
-        Err(error) => once.lost(error).await,
-    }
+    let minted = organization.mint_key(&new, remember.as_ref().map(|remember| remember as _)).await;
+    once.made(minted, &answer, || Problem::not_found("organization")).await
 }
 
 #[cfg(test)]

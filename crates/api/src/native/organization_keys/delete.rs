@@ -1,13 +1,13 @@
 //! `DELETE /v1/organization/keys/{kid}`
 
 use axum::extract::State;
-use domain::Problem;
 use domain::ids::TokenId;
 use http::StatusCode;
 
 use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::{Caller, PathId};
+use crate::native::deleted;
 
 /// Revokes an organization key, at once and for good; again is no error. A key may revoke itself.
 #[utoipa::path(
@@ -24,8 +24,5 @@ pub(crate) async fn delete(
     PathId(key): PathId<TokenId>,
 ) -> Result<StatusCode, ApiError> {
     let organization = caller.organized(&app)?;
-    if !organization.revoke_key(key).await? {
-        return Err(Problem::not_found("key").into());
-    }
-    Ok(StatusCode::NO_CONTENT)
+    deleted(organization.revoke_key(key).await?, "key")
 }

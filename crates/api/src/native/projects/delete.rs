@@ -1,13 +1,13 @@
 //! `DELETE /v1/organization/projects/{pid}`
 
 use axum::extract::State;
-use domain::Problem;
 use domain::ids::ProjectId;
 use http::StatusCode;
 
 use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::{Caller, PathId};
+use crate::native::deleted;
 
 /// Archives a project: its tokens are revoked at once, and its name is free again.
 #[utoipa::path(
@@ -24,8 +24,5 @@ pub(crate) async fn delete(
     PathId(project): PathId<ProjectId>,
 ) -> Result<StatusCode, ApiError> {
     let organization = caller.organized(&app)?;
-    if !organization.archive_project(project).await? {
-        return Err(Problem::not_found("project").into());
-    }
-    Ok(StatusCode::NO_CONTENT)
+    deleted(organization.archive_project(project).await?, "project")
 }

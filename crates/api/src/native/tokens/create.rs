@@ -1,7 +1,7 @@
 //! `POST /v1/tenant/tokens`
 
 use axum::extract::State;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use domain::ids::SmithId;
 use domain::principals::Permission;
 use domain::{Code, Problem};
@@ -181,11 +181,8 @@ pub(crate) async fn create(
     let answer =
         |minted: &Minted| Answer::json(StatusCode::CREATED, &MintedTokenOut::of(minted, minting.scope()));
     let remember = once.remembering(&answer);
-    match minting.mint(&project, remember.as_ref().map(|remember| remember as _)).await {
-        Ok(Some(minted)) => Ok(answer(&minted).into_response()),
-        Ok(None) => Err(minting.nobody().into()),
-        Err(error) => once.lost(error).await,
-    }
+    let minted = minting.mint(&project, remember.as_ref().map(|remember| remember as _)).await;
+    once.made(minted, &answer, || minting.nobody()).await
 }
 
 #[cfg(test)]

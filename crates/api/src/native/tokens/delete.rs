@@ -1,13 +1,13 @@
 //! `DELETE /v1/tenant/tokens/{tid}`
 
 use axum::extract::State;
-use domain::Problem;
 use domain::ids::TokenId;
 use http::StatusCode;
 
 use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::{Caller, PathId};
+use crate::native::deleted;
 
 /// Revokes a token, at once and for good; again is no error. A token may revoke itself.
 #[utoipa::path(
@@ -24,10 +24,7 @@ pub(crate) async fn delete(
     PathId(token): PathId<TokenId>,
 ) -> Result<StatusCode, ApiError> {
     let project = caller.administered(&app)?;
-    if !project.revoke_token(token).await? {
-        return Err(Problem::not_found("token").into());
-    }
-    Ok(StatusCode::NO_CONTENT)
+    deleted(project.revoke_token(token).await?, "token")
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `POST /v1/organization/projects/{pid}/tokens`
 
 use axum::extract::State;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use domain::Problem;
 use domain::ids::ProjectId;
 use http::StatusCode;
@@ -55,9 +55,6 @@ pub(crate) async fn create(
     let new = new_token(&body.fields(), LONGEST_LIFE)?;
     let answer = |minted: &Minted| Answer::json(StatusCode::CREATED, &ProjectTokenOut::of(minted, "admin"));
     let remember = once.remembering(&answer);
-    match project.mint_admin_token(&new, remember.as_ref().map(|remember| remember as _)).await {
-        Ok(Some(minted)) => Ok(answer(&minted).into_response()),
-        Ok(None) => Err(Problem::not_found("project").into()),
-        Err(error) => once.lost(error).await,
-    }
+    let minted = project.mint_admin_token(&new, remember.as_ref().map(|remember| remember as _)).await;
+    once.made(minted, &answer, || Problem::not_found("project")).await
 }

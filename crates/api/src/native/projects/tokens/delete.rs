@@ -1,13 +1,13 @@
 //! `DELETE /v1/organization/projects/{pid}/tokens/{tid}`
 
 use axum::extract::State;
-use domain::Problem;
 use domain::ids::TokenId;
 use http::StatusCode;
 
 use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::{Caller, PathParams};
+use crate::native::deleted;
 use crate::native::projects::find;
 
 /// Revokes a token of a project, at once and for good; again is no error.
@@ -30,8 +30,5 @@ pub(crate) async fn delete(
     let organization = caller.organized(&app)?;
     let project = find(&organization, path.id("pid")?).await?;
     let token: TokenId = path.id("tid")?;
-    if !app.store.project(project.id).revoke_token(token).await? {
-        return Err(Problem::not_found("token").into());
-    }
-    Ok(StatusCode::NO_CONTENT)
+    deleted(app.store.project(project.id).revoke_token(token).await?, "token")
 }
