@@ -135,6 +135,7 @@ impl Engine {
         let frames = machine.apply(begins.clone()).map_err(|_| Problem::internal())?;
         let entry = JournalEntry { input: begins, next_seq: machine.next_seq() };
         let node = inner.node();
+        let remember = start.idempotency.map(|key| Remember::run(key, id).of_smith(Some(start.smith)));
         let run = NewRun {
             id,
             smith: start.smith,
@@ -154,7 +155,7 @@ impl Engine {
             beginning: (entry.clone(), NewFrames { from: 0, frames: frames.clone() }),
             waiting: inner.options.max_waiting_per_thread,
             files,
-            remember: start.idempotency.map(|key| Remember::run(key, id)),
+            remember,
         };
         let started = match project.start_run(&start.seal, &run).await {
             Ok(started) => started,

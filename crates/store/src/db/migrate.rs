@@ -3,7 +3,10 @@
 use super::{Db, DbError, Dialect, params};
 
 /// The scripts in the order in which they run. A script that was released is never changed again.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "first", include_str!("../../migrations/0001_first.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "first", include_str!("../../migrations/0001_first.sql")),
+    (4, "erase", include_str!("../../migrations/0004_erase.sql")),
+];
 
 /// Serialises replicas that start at the same time.
 const LOCK: i64 = 0x696e_6772_616d;

@@ -21,6 +21,8 @@ type Reply = oneshot::Sender<Result<Outcome, DbError>>;
 enum Job {
     Batch(Batch, Reply),
     Script(String, Reply),
+    /// Empties the log of writes into the database file.
+    Checkpoint(Reply),
     Close(oneshot::Sender<()>),
 }
 
@@ -99,6 +101,15 @@ impl Sqlite {
         answer.await.map_err(|_| DbError::Unavailable("the writer ended".to_owned()))?.map(|_| ())
     }
 
+    /// Empties the log of writes, in which old content of pages stays otherwise. Returns false when a reader was in the way.
+    pub(super) async fn scrub(&self) -> Result<bool, DbError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Job::Checkpoint(reply)).await?;
+        let outcome = answer.await.map_err(|_| DbError::Unavailable("the writer ended".to_owned()))??;
+        let blocked: Option<i64> = outcome.rows(0).first().map(|row| row.get(0)).transpose()?;
+        Ok(blocked == Some(0))
+    }
+
     async fn send(&self, job: Job) -> Result<(), DbError> {
         self.writer
             .send_timeout(job, self.wait)
@@ -127,7 +138,7 @@ fn open_writer(path: &Path) -> Result<Connection, DbError> {
     connection
         .execute_batch(
             "pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on; pragma busy_timeout = 5000; \
-             pragma wal_autocheckpoint = 2000; pragma temp_store = memory; pragma cache_size = -8000;",
+             pragma secure_delete = on; pragma wal_autocheckpoint = 2000; pragma temp_store = memory; pragma cache_size = -8000;",
         )
         .map_err(|error| translate(&error))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
@@ -170,6 +181,10 @@ fn write_loop(connection: Connection, mut jobs: mpsc::Receiver<Job>) {
             Some(Job::Script(sql, reply)) => {
                 let done = connection.execute_batch(&sql).map(|()| Outcome::default());
                 let _ = reply.send(done.map_err(|error| translate(&error)));
+            }
+            Some(Job::Checkpoint(reply)) => {
+                let done = query(&connection, "pragma wal_checkpoint(truncate)", &[]);
+                let _ = reply.send(done.map(|rows| Outcome { results: vec![rows] }));
             }
             Some(Job::Close(done)) => {
                 drop(connection);
@@ -294,8 +309,12 @@ fn translate(error: &rusqlite::Error) -> DbError {
             rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE | rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY
         )
     });
+    let reference = error
+        .sqlite_error()
+        .is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY);
     match code {
         ErrorCode::ConstraintViolation if unique => DbError::Conflict,
+        ErrorCode::ConstraintViolation if reference => DbError::Reference,
         ErrorCode::DatabaseBusy
         | ErrorCode::DatabaseLocked
         | ErrorCode::DiskFull

@@ -85,6 +85,7 @@ impl ProjectStore {
                         None => StartError::Full,
                     });
                 }
+                Err(error) if error.is_reference() => return Err(StartError::SmithGone),
                 Err(error) if error.is_guard(crate::idempotency::GUARD) => return Err(StartError::KeyTaken),
                 // Two runs took the free lane at the same moment: the database let one in, this one queues.
                 Err(error) if error.is_conflict() && races < RACES => races += 1,

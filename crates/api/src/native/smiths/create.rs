@@ -58,7 +58,7 @@ pub(crate) async fn create(
 
 fn answer(ensured: &Ensured) -> Answer {
     let status = if ensured.created { StatusCode::CREATED } else { StatusCode::OK };
-    Answer::json(status, &SmithOut::from(ensured.smith.clone()))
+    Answer::json(status, &SmithOut::from(ensured.smith.clone())).about(Some(ensured.smith.id))
 }
 
 fn read(body: &JsonBody) -> Result<NewSmith, Problem> {

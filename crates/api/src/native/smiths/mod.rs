@@ -3,6 +3,8 @@
 mod body;
 mod create;
 mod delete;
+mod erase;
+mod export;
 mod get;
 mod list;
 mod render;
@@ -16,9 +18,9 @@ use crate::app::App;
 pub(crate) use render::SmithOut;
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list::list, create::create)).routes(routes!(
-        get::get,
-        update::update,
-        delete::delete
-    ))
+    OpenApiRouter::new()
+        .routes(routes!(list::list, create::create))
+        .routes(routes!(get::get, update::update, delete::delete))
+        .routes(routes!(export::export))
+        .routes(routes!(erase::erase))
 }
