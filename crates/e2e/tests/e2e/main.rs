@@ -11,6 +11,7 @@
 mod conventions;
 mod crash;
 mod document;
+mod erase;
 mod idempotency;
 mod isolation;
 mod model_keys;
