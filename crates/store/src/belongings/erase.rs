@@ -11,6 +11,7 @@ use domain::ids::{ProjectId, RunId, SmithId};
 use super::registry::{ANONYMOUS_USAGE, BELONGINGS};
 use super::{Belonging, Erase, Export, Found};
 use crate::db::params;
+use crate::runs::TAKEN;
 use crate::{Batch, Error, ProjectStore, ServerStore};
 
 /// Begins an announcement that the key of a smith was destroyed.
@@ -110,12 +111,18 @@ impl ProjectStore {
             params![smith, self.project],
         );
         batch.announce(format!("{ERASED}{smith}"));
-        let taken = match self.store.db().commit(batch).await.map_err(Error::from) {
+        let taken: Vec<RunId> = match self.store.db().commit(batch).await.map_err(Error::from) {
             Ok(outcome) => outcome.rows(2).iter().map(|row| row.get(0)).collect::<Result<_, _>>()?,
             Err(error) if error.is_guard(DESTROYED) => Vec::new(),
             Err(error) => return Err(error),
         };
         self.store.forget_key(smith);
+        if !taken.is_empty() {
+            // A driver elsewhere would find out at its next commit; until then it had the conversation in its memory.
+            let mut news = Batch::new();
+            taken.iter().for_each(|run| news.announce(format!("{TAKEN}{run}")));
+            self.store.db().commit(news).await?;
+        }
         Ok(taken)
     }
 

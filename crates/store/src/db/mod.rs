@@ -1,8 +1,8 @@
 //! The database, whichever of the two it is: reads, and guarded batches of writes.
 //!
 //! One SQL text serves both engines. Placeholders are `$1`, types are TEXT, BIGINT, DOUBLE and BLOB, ids are 16 bytes, times
-//! are microseconds, JSON is text. What the engines cannot share are two named holes, `Dialect::skip_locked` and
-//! notifications.
+//! are microseconds, JSON is text. What the engines cannot share are three named holes, `Dialect::skip_locked`,
+//! `Dialect::holding_smith` and notifications.
 
 mod batch;
 mod migrate;
