@@ -15,6 +15,10 @@ use super::{Batch, DbError, DbOptions, Outcome, Row, Value};
 const GROUP: usize = 256;
 /// How many prepared statements a connection keeps.
 const STATEMENTS: usize = 128;
+/// How long the writer waits otherwise, as `open_writer` says.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long it waits for readers before it gives up emptying the log of writes.
+const CHECKPOINT_PATIENCE: Duration = Duration::from_millis(200);
 
 type Reply = oneshot::Sender<Result<Outcome, DbError>>;
 
@@ -183,8 +187,7 @@ fn write_loop(connection: Connection, mut jobs: mpsc::Receiver<Job>) {
                 let _ = reply.send(done.map_err(|error| translate(&error)));
             }
             Some(Job::Checkpoint(reply)) => {
-                let done = query(&connection, "pragma wal_checkpoint(truncate)", &[]);
-                let _ = reply.send(done.map(|rows| Outcome { results: vec![rows] }));
+                let _ = reply.send(checkpoint(&connection));
             }
             Some(Job::Close(done)) => {
                 drop(connection);
@@ -194,6 +197,14 @@ fn write_loop(connection: Connection, mut jobs: mpsc::Receiver<Job>) {
             Some(Job::Batch(..)) | None => {}
         }
     }
+}
+
+/// Writes the log of writes into the database file and empties it. Nobody can write meanwhile, so readers get little time.
+fn checkpoint(connection: &Connection) -> Result<Outcome, DbError> {
+    connection.busy_timeout(CHECKPOINT_PATIENCE).map_err(|error| translate(&error))?;
+    let done = query(connection, "pragma wal_checkpoint(truncate)", &[]);
+    connection.busy_timeout(PATIENCE).map_err(|error| translate(&error))?;
+    done.map(|rows| Outcome { results: vec![rows] })
 }
 
 /// Writes batches in one transaction, each behind its own savepoint: one that fails takes no other with it.
