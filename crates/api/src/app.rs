@@ -7,6 +7,7 @@ use engine::Engine;
 use metrics_exporter_prometheus::PrometheusHandle;
 use moka::sync::Cache;
 use store::Store;
+use tokio::sync::Semaphore;
 use vault::{Ids, Verified};
 
 use crate::middleware::{Admission, RateLimit};
@@ -31,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) signatures: Cache<[u8; 32], Arc<Verified>>,
     pub(crate) admission: Admission,
     pub(crate) rate_limit: Option<RateLimit>,
+    /// Archives that may be made at once.
+    pub(crate) exports: Arc<Semaphore>,
     pub(crate) metrics: PrometheusHandle,
 }
 
@@ -46,6 +49,7 @@ impl App {
             signatures,
             admission: Admission::new(options.max_requests),
             rate_limit: RateLimit::per_minute(options.requests_per_minute),
+            exports: Arc::new(Semaphore::new(options.max_exports.min(Semaphore::MAX_PERMITS))),
             metrics,
         };
         Self { ids: store.ids().clone(), store, engine, options: Arc::new(options), shared: Arc::new(shared) }

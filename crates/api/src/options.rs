@@ -22,6 +22,8 @@ pub struct Options {
     pub max_ui_template_bytes: usize,
     /// Requests whose answer has not begun yet; one more is refused with 503.
     pub max_requests: usize,
+    /// Archives of smiths that are made at once; one more is refused with 503.
+    pub max_exports: usize,
     /// Requests a minute of one token; one more is refused with 429. 0: no bound.
     pub requests_per_minute: u32,
     /// The browser origins that may call bearer routes: `*` for all, or full origins (`https://app.example`).
@@ -44,6 +46,7 @@ impl Default for Options {
             max_input_text_bytes: 2 * 1024 * 1024,
             max_ui_template_bytes: 5 * 1024 * 1024,
             max_requests: 20_000,
+            max_exports: 8,
             requests_per_minute: 0,
             cors_origins: vec!["*".to_owned()],
             metrics_token: None,

@@ -7,6 +7,7 @@ mod attachments;
 mod cancel;
 mod context;
 mod driver;
+mod erase;
 mod follow;
 mod hub;
 pub mod keys;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use domain::ids::{RunId, SmithId};
 use store::runs::{Claimed, NodeId};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Driver, Engine, Inner, Origin};
@@ -90,7 +91,7 @@ impl Engine {
             };
             match heard {
                 Ok(text) => self.inner.heard(&text),
-                Err(RecvError::Lagged(_)) => self.inner.hub.wake_all(),
+                Err(RecvError::Lagged(_)) => self.inner.heard(""),
                 Err(RecvError::Closed) => return,
             }
         }
@@ -121,11 +122,15 @@ struct Watch {
     seen: HashMap<NodeId, (u64, Instant)>,
     /// Runs of this node that had no driver in the round before.
     idle: HashSet<(RunId, u64)>,
+    /// The erasure that is brought to its end beside the rounds: it may take long.
+    erasing: Option<JoinHandle<()>>,
+    /// Erasures that were not finished in the round before.
+    unfinished: HashSet<SmithId>,
 }
 
 impl Watch {
     fn new(shared: bool) -> Self {
-        Self { shared, seen: HashMap::new(), idle: HashSet::new() }
+        Self { shared, seen: HashMap::new(), idle: HashSet::new(), erasing: None, unfinished: HashSet::new() }
     }
 
     /// Notes the others' beats and returns those that stood still for the whole lease.
@@ -169,6 +174,32 @@ impl Engine {
                 tracing::warn!(run.id = %run, error = %problem, "A run of an archived smith could not be cancelled.");
             }
         }
+        self.finish_erasures(watch).await?;
+        Ok(())
+    }
+
+    /// Brings erasures to their end whose process has died.
+    async fn finish_erasures(&self, watch: &mut Watch) -> Result<(), store::Error> {
+        if watch.erasing.as_ref().is_some_and(|erasing| !erasing.is_finished()) {
+            return Ok(());
+        }
+        let unfinished = self.inner.store.server().unfinished_erasures(HANDFUL).await?;
+        // One that was just asked for is most likely under way; it gets until the next round.
+        let left: Vec<_> =
+            unfinished.iter().copied().filter(|(_, smith)| watch.unfinished.contains(smith)).collect();
+        watch.unfinished = unfinished.into_iter().map(|(_, smith)| smith).collect();
+        if left.is_empty() || self.inner.closing.is_cancelled() {
+            return Ok(());
+        }
+        let engine = self.clone();
+        watch.erasing = Some(self.inner.tasks.spawn(async move {
+            for (project, smith) in left {
+                let project = engine.inner.store.project(project);
+                if let Err(problem) = engine.erase_here(&project, smith).await {
+                    tracing::warn!(error = %problem, "An erasure could not be finished; a later round tries again.");
+                }
+            }
+        }));
         Ok(())
     }
 
@@ -281,8 +312,12 @@ impl Inner {
         }
     }
 
-    /// Deals with what another process announced: a run has news.
+    /// Deals with what another process announced: a run has news, or a smith was erased.
     fn heard(self: &Arc<Self>, text: &str) {
+        if let Some(smith) = text.strip_prefix(store::belongings::ERASED) {
+            self.heard_of_erasure(smith);
+            return;
+        }
         if let Some(run) = text.strip_prefix(store::runs::TAKEN) {
             if let Ok(run) = run.parse::<RunId>() {
                 self.supersede(run);
@@ -292,7 +327,10 @@ impl Inner {
         }
         match text.parse::<RunId>() {
             Ok(run) => self.hub.wake(run),
-            Err(_) => self.hub.wake_all(),
+            Err(_) => {
+                self.hub.wake_all();
+                self.store.forget_keys();
+            }
         }
     }
 }

@@ -141,6 +141,7 @@ impl Engine {
         let entry = JournalEntry { input: begins, next_seq: machine.next_seq() };
         let node = inner.node();
         let now = ids.now();
+        let remember = start.idempotency.map(|key| Remember::run(key, id).of_smith(Some(start.smith)));
         let run = NewRun {
             id,
             smith: start.smith,
@@ -161,7 +162,7 @@ impl Engine {
             beginning: (entry.clone(), NewFrames { from: 0, frames: frames.clone() }),
             waiting: inner.options.max_waiting_per_thread,
             files,
-            remember: start.idempotency.map(|key| Remember::run(key, id)),
+            remember,
             at: now,
         };
         let started = match project.start_run(&start.seal, &run).await {

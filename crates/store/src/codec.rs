@@ -85,6 +85,16 @@ impl Store {
         Ok(SmithSeal { key, store: self.clone() })
     }
 
+    /// Forgets the unwrapped data key of a smith that is erased.
+    pub fn forget_key(&self, smith: SmithId) {
+        self.inner.data_keys.invalidate(&smith);
+    }
+
+    /// Forgets all unwrapped data keys: whose smiths are erased by now is not known.
+    pub fn forget_keys(&self) {
+        self.inner.data_keys.invalidate_all();
+    }
+
     /// Seals a secret of the server or of a project, such as a provider key.
     pub(crate) fn seal_secret(&self, place: Place, row: &[u8], secret: &[u8]) -> Vec<u8> {
         self.inner.master.seal(self.ids(), secret, place.of_row(row))

@@ -1,7 +1,7 @@
 //! Idempotency keys: a request's key and its effect are kept in one transaction, so that a repetition finds both or none.
 
 use domain::Timestamp;
-use domain::ids::RunId;
+use domain::ids::{RunId, SmithId};
 use sha2::{Digest as _, Sha256};
 
 use crate::codec::Place;
@@ -54,6 +54,8 @@ enum Effect {
 pub struct Remember {
     key: IdempotencyKey,
     effect: Effect,
+    /// Whose smith the answer is about.
+    smith: Option<SmithId>,
 }
 
 /// Makes what is remembered of a request, once it is known what comes of it. May be asked more than once.
@@ -62,12 +64,19 @@ pub type Remembering<'a, T> = Option<&'a (dyn Fn(&T) -> Result<Remember, Error> 
 impl Remember {
     /// The request started this run; a repetition is answered with the run as it stands then.
     pub fn run(key: IdempotencyKey, run: RunId) -> Self {
-        Self { key, effect: Effect::Run(run) }
+        Self { key, effect: Effect::Run(run), smith: None }
     }
 
     /// The request was answered with this; a repetition is answered with the same.
     pub fn answer(key: IdempotencyKey, status: u16, body: Vec<u8>) -> Self {
-        Self { key, effect: Effect::Answer { status, body } }
+        Self { key, effect: Effect::Answer { status, body }, smith: None }
+    }
+
+    /// Says that the answer is about this smith: it is erased with it.
+    #[must_use]
+    pub fn of_smith(mut self, smith: Option<SmithId>) -> Self {
+        self.smith = smith;
+        self
     }
 
     /// Adds the key to the batch that has the effect. The guard [`GUARD`] fails when the key is taken.
@@ -82,12 +91,13 @@ impl Remember {
         let now = store.ids().now();
         batch
             .exec(
-                "insert into idempotency_keys (scope, fingerprint, run_id, status, sealed_body, created_at) \
-                 values ($1, $2, $3, $4, $5, $6) \
+                "insert into idempotency_keys (scope, fingerprint, run_id, status, sealed_body, created_at, smith_id) \
+                 values ($1, $2, $3, $4, $5, $6, $8) \
                  on conflict (scope) do update set fingerprint = excluded.fingerprint, run_id = excluded.run_id, \
-                 status = excluded.status, sealed_body = excluded.sealed_body, created_at = excluded.created_at \
+                 status = excluded.status, sealed_body = excluded.sealed_body, created_at = excluded.created_at, \
+                 smith_id = excluded.smith_id \
                  where idempotency_keys.created_at <= $7",
-                params![scope, self.key.fingerprint, run, status, body, now, expiry(now)],
+                params![scope, self.key.fingerprint, run, status, body, now, expiry(now), self.smith],
             )
             .must_change_one_row(GUARD);
     }

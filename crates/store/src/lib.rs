@@ -5,6 +5,7 @@
 //! (tokens by their id, signing keys, nodes, runs to recover). No query takes a bare id of a tenant's entity.
 
 pub mod agents;
+pub mod belongings;
 pub mod bootstrap;
 pub mod checkup;
 mod codec;
@@ -71,6 +72,11 @@ impl Error {
         matches!(self, Self::Sealed(_) | Self::Json(_) | Self::Db(DbError::Corrupt(_)))
     }
 
+    /// Tells whether what the batch refers to is gone: a smith that was erased meanwhile.
+    pub fn is_reference(&self) -> bool {
+        matches!(self, Self::Db(DbError::Reference))
+    }
+
     /// Tells whether this guard of a batch did not hold.
     pub fn is_guard(&self, label: &str) -> bool {
         matches!(self, Self::Db(DbError::Guard(guard)) if *guard == label)
@@ -96,6 +102,8 @@ impl From<Error> for Problem {
                     .to_owned();
                 problem
             }
+            // What was asked for is about a smith that was erased at the same moment.
+            Error::Db(DbError::Reference) => Self::not_found("smith"),
             error => {
                 tracing::error!(error = %error, "The store failed.");
                 Self::internal()

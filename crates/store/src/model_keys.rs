@@ -72,16 +72,19 @@ impl ProjectStore {
         base_url: Option<&str>,
     ) -> Result<bool, Error> {
         let owner_id = self.owner_id(owner);
-        let source = match owner {
-            KeyOwner::Project => "projects where id = $1 and id = $2 and archived_at is null",
-            KeyOwner::Smith(_) => "smiths where id = $2 and project_id = $1 and archived_at is null",
+        let (source, holding) = match owner {
+            KeyOwner::Project => ("projects where id = $1 and id = $2 and archived_at is null", ""),
+            KeyOwner::Smith(_) => (
+                "smiths where id = $2 and project_id = $1 and archived_at is null",
+                self.store.db().dialect().holding_smith(),
+            ),
         };
         let mut batch = Batch::new();
         batch
             .exec(
                 format!(
                     "insert into model_keys (project_id, owner_id, provider, sealed_key, base_url, updated_at) \
-                     select $1, $2, $3, $4, $5, $6 from {source} \
+                     select $1, $2, $3, $4, $5, $6 from {source}{holding} \
                      on conflict (owner_id, provider) do update set sealed_key = excluded.sealed_key, \
                      base_url = excluded.base_url, updated_at = excluded.updated_at"
                 ),

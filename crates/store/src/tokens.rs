@@ -183,6 +183,7 @@ impl Store {
             record.created_at,
             record.expires_at,
         ];
+        let mut holding = "";
         let owner = match record.subject {
             Subject::Organization(organization) => {
                 values.push(organization.into());
@@ -194,6 +195,7 @@ impl Store {
             }
             Subject::Smith(project, smith) => {
                 values.extend([Value::from(project), Value::from(smith)]);
+                holding = self.db().dialect().holding_smith();
                 "projects.organization_id, projects.id, smiths.id from projects join smiths on smiths.project_id = projects.id \
                  where projects.id = $8 and smiths.id = $9 and projects.archived_at is null and smiths.archived_at is null"
             }
@@ -203,7 +205,7 @@ impl Store {
             .exec(
                 format!(
                     "insert into tokens (id, kind, name, scopes, hash, created_at, expires_at, organization_id, project_id, \
-                     smith_id) select $1, $2, $3, $4, $5, $6, $7, {owner}"
+                     smith_id) select $1, $2, $3, $4, $5, $6, $7, {owner}{holding}"
                 ),
                 values,
             )

@@ -5,7 +5,7 @@
 
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
-use domain::ids::{Id as _, RunId};
+use domain::ids::{Id as _, RunId, SmithId};
 use domain::principals::Principal;
 use domain::{Code, Problem};
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -116,8 +116,8 @@ impl Once {
     ) -> Option<impl Fn(&T) -> Result<Remember, store::Error> + Send + Sync + 'a> {
         let key = self.key?;
         Some(move |effect: &T| {
-            let Answer { status, body } = answer(effect);
-            Ok(Remember::answer(key, status.as_u16(), body))
+            let Answer { status, body, smith } = answer(effect);
+            Ok(Remember::answer(key, status.as_u16(), body).of_smith(smith))
         })
     }
 
@@ -151,9 +151,10 @@ impl Once {
     pub(crate) async fn keep(&self, answer: &Answer) -> Result<(), store::Error> {
         let Some(key) = self.key else { return Ok(()) };
         let remember = Remember::answer(key, answer.status.as_u16(), answer.body.clone());
+        let remember = remember.of_smith(answer.smith);
         match self.store.server().remember(&remember).await {
-            // The same request was faster elsewhere, with the same effect.
-            Err(error) if error.is_guard(GUARD) => Ok(()),
+            // The same request was faster elsewhere, with the same effect; or whom it was about is erased by now.
+            Err(error) if error.is_guard(GUARD) || error.is_reference() => Ok(()),
             other => other,
         }
     }
@@ -165,7 +166,7 @@ fn earlier(remembered: Remembered) -> Option<Earlier> {
     }
     let (status, body) = remembered.answer?;
     let status = StatusCode::from_u16(status).ok()?;
-    let mut response = Answer { status, body }.into_response();
+    let mut response = Answer { status, body, smith: None }.into_response();
     mark_as_replayed(&mut response);
     Some(Earlier::Answer(response))
 }
@@ -180,18 +181,27 @@ pub(crate) fn mark_as_replayed(response: &mut Response) {
 pub(crate) struct Answer {
     status: StatusCode,
     body: Vec<u8>,
+    /// Whose smith the answer is about: what is kept of it is erased with that smith.
+    smith: Option<SmithId>,
 }
 
 impl Answer {
     /// Renders an answer. What cannot be rendered is a bug, and answered as one.
     pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Self {
         match serde_json::to_vec(body) {
-            Ok(body) => Self { status, body },
+            Ok(body) => Self { status, body, smith: None },
             Err(error) => {
                 tracing::error!(error = %error, "An answer could not be rendered.");
-                Self { status: StatusCode::INTERNAL_SERVER_ERROR, body: Vec::new() }
+                Self { status: StatusCode::INTERNAL_SERVER_ERROR, body: Vec::new(), smith: None }
             }
         }
+    }
+
+    /// Says whose smith the answer is about.
+    #[must_use]
+    pub(crate) fn about(mut self, smith: Option<SmithId>) -> Self {
+        self.smith = smith;
+        self
     }
 }
 

@@ -148,7 +148,12 @@ async fn every_operation_is_one_of_the_contract() {
             })
             .collect()
         };
-        assert_eq!(succeeding(operation), succeeding(known), "{id}");
+        let mut expected = succeeding(known);
+        if id == "smiths.export" {
+            // Its archive is described in text only (behaviour 2.8).
+            expected.values_mut().for_each(BTreeMap::clear);
+        }
+        assert_eq!(succeeding(operation), expected, "{id}");
     }
 }
 

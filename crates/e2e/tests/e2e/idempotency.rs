@@ -63,6 +63,10 @@ async fn sendable(server: &Server, operation: &Operation, smith: &Smith, organiz
             let body = json!({"smith_ids": [smith.id]});
             (operation.path(&[("aid", &smith.agent)]), body, json!({"all": true}), admin)
         }
+        "smiths.erase" => {
+            let path = server.smith(json!({})).await.path("/erase");
+            (path, json!({}), json!({"other": 1}), admin)
+        }
         "tenant.tokens.create" => {
             (operation.path(&[]), json!({"scope": "admin"}), json!({"scope": "admin", "name": "b"}), admin)
         }
@@ -139,7 +143,11 @@ async fn every_post_is_done_once_and_answered_alike() {
                     // What is adopted or changed has its name already, and some answers name nothing.
                     let is_adopted = matches!(
                         operation.id.as_str(),
-                        "organization.projects.create" | "agents.rollout" | "agents.attach" | "agents.ui.put"
+                        "organization.projects.create"
+                            | "agents.rollout"
+                            | "agents.attach"
+                            | "agents.ui.put"
+                            | "smiths.erase"
                     );
                     let is_same = ["id", "version"].iter().all(|key| answer.json[key] == first.json[key]);
                     assert_eq!(is_same, is_adopted, "{answer}");

@@ -212,7 +212,10 @@ async fn a_smith_token_reaches_its_own_smith_only() {
                 let path = operation.path(&places(&nobody[3], &nobody[0], &nobody[1], &nobody[2]));
                 let never = call(&mine.client, operation, &path, body.as_ref()).await;
                 let is_for_admins = operation.id.starts_with("smiths.revisions.")
-                    || matches!(operation.id.as_str(), "smiths.update" | "smiths.delete");
+                    || matches!(
+                        operation.id.as_str(),
+                        "smiths.update" | "smiths.delete" | "smiths.export" | "smiths.erase"
+                    );
                 never.expect_error(403, if is_for_admins { "admin_required" } else { "smith_mismatch" });
                 for person in [sibling, stranger] {
                     for run in [&person.run, &mine.run, &nobody[1]] {

@@ -14,6 +14,7 @@ mod conventions;
 mod crash;
 mod damage;
 mod document;
+mod erase;
 mod idempotency;
 mod isolation;
 mod limits;

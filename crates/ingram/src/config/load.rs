@@ -209,6 +209,7 @@ fn check(settings: &Settings) -> Result<(), Invalid> {
     let not_zero = [
         ("http.max_body_bytes", settings.http.max_body_bytes),
         ("http.max_requests", settings.http.max_requests),
+        ("http.max_exports", settings.http.max_exports),
         ("database.connections", settings.database.connections),
         ("database.queue", settings.database.queue),
         ("server.max_connections", settings.server.max_connections),

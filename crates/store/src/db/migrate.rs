@@ -10,6 +10,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     (1, "first", include_str!("../../migrations/0001_first.sql")),
     (2, "agents", include_str!("../../migrations/0002_agents.sql")),
     (3, "designs", include_str!("../../migrations/0003_designs.sql")),
+    (4, "erase", include_str!("../../migrations/0004_erase.sql")),
     (5, "turns", include_str!("../../migrations/0005_turns.sql")),
 ];
 

@@ -1,8 +1,8 @@
 //! The database, whichever of the two it is: reads, and guarded batches of writes.
 //!
 //! One SQL text serves both engines. Placeholders are `$1`, types are TEXT, BIGINT, DOUBLE and BLOB, ids are 16 bytes, times
-//! are microseconds, JSON is text. What the engines cannot share are two named holes, `Dialect::skip_locked` and
-//! notifications.
+//! are microseconds, JSON is text. What the engines cannot share are three named holes, `Dialect::skip_locked`,
+//! `Dialect::holding_smith` and notifications.
 
 mod batch;
 mod checkpoint;
@@ -32,6 +32,9 @@ pub enum DbError {
     /// A row with the same key is there already. Nothing of the batch was kept.
     #[error("a unique key was violated")]
     Conflict,
+    /// A row that another one refers to is not there, or one would go that others refer to. Nothing of the batch was kept.
+    #[error("a reference between rows was violated")]
+    Reference,
     /// The database cannot be reached, is full or is overloaded; nothing of the batch was kept as far as we know.
     #[error("the database is not available: {0}")]
     Unavailable(String),
@@ -80,6 +83,16 @@ impl Dialect {
         match self {
             Self::Sqlite => "",
             Self::Postgres => " for update skip locked",
+        }
+    }
+
+    /// Returns the clause that keeps a smith as it was read until the batch is kept.
+    ///
+    /// Without it, what is written for a smith could be kept after its erasure has looked for it.
+    pub(crate) const fn holding_smith(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " for share of smiths",
         }
     }
 }
@@ -165,6 +178,17 @@ impl Db {
         match &self.0 {
             Engine::Sqlite(sqlite) => sqlite.commit(batch).await,
             Engine::Postgres(postgres) => postgres.commit(batch).await,
+        }
+    }
+
+    /// Lets nothing that was deleted stay in files of the database that are not its own, as far as the engine lets us.
+    ///
+    /// Returns false when something else was in the way; then it is to be tried again.
+    pub(crate) async fn scrub(&self) -> Result<bool, DbError> {
+        match &self.0 {
+            Engine::Sqlite(sqlite) => sqlite.scrub().await,
+            // What was deleted is gone once PostgreSQL has vacuumed, which is its own business.
+            Engine::Postgres(_) => Ok(true),
         }
     }
 

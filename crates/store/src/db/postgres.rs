@@ -343,6 +343,7 @@ fn translate(error: &tokio_postgres::Error) -> DbError {
     let code = database.code().code();
     match code {
         "23505" => DbError::Conflict,
+        "23503" => DbError::Reference,
         _ if ["08", "53", "57", "58", "40", "25"].iter().any(|class| code.starts_with(class)) => {
             DbError::Unavailable(format!("{code} {}", database.message()))
         }

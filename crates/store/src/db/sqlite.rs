@@ -17,12 +17,18 @@ use super::{Batch, DbError, DbOptions, Outcome, Row, Value, checkpoint};
 const GROUP: usize = 256;
 /// How many prepared statements a connection keeps.
 const STATEMENTS: usize = 128;
+/// How long the writer waits otherwise, as `open_writer` says.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long it waits for readers before it gives up emptying the log of writes.
+const CHECKPOINT_PATIENCE: Duration = Duration::from_millis(200);
 
 type Reply = oneshot::Sender<Result<Outcome, DbError>>;
 
 enum Job {
     Batch(Batch, Reply),
     Script(String, Reply),
+    /// Empties the log of writes into the database file.
+    Checkpoint(Reply),
     Close(oneshot::Sender<()>),
 }
 
@@ -108,6 +114,15 @@ impl Sqlite {
         answer.await.map_err(|_| DbError::Unavailable("the writer ended".to_owned()))?.map(|_| ())
     }
 
+    /// Empties the log of writes, in which old content of pages stays otherwise. Returns false when a reader was in the way.
+    pub(super) async fn scrub(&self) -> Result<bool, DbError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Job::Checkpoint(reply)).await?;
+        let outcome = answer.await.map_err(|_| DbError::Unavailable("the writer ended".to_owned()))??;
+        let blocked: Option<i64> = outcome.rows(0).first().map(|row| row.get(0)).transpose()?;
+        Ok(blocked == Some(0))
+    }
+
     async fn send(&self, job: Job) -> Result<(), DbError> {
         self.writer
             .send_timeout(job, self.wait)
@@ -152,7 +167,7 @@ pub(super) fn open_writable(path: &Path) -> Result<Connection, DbError> {
     connection
         .execute_batch(
             "pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on; pragma busy_timeout = 5000; \
-             pragma wal_autocheckpoint = 0; pragma temp_store = memory; pragma cache_size = -8000;",
+             pragma secure_delete = on; pragma wal_autocheckpoint = 0; pragma temp_store = memory; pragma cache_size = -8000;",
         )
         .map_err(|error| translate(&error))?;
     keep_statements(&connection)?;
@@ -212,6 +227,9 @@ fn write_loop(connection: Connection, checkpoints: JoinHandle<()>, mut jobs: mps
                 let done = connection.execute_batch(&sql).map(|()| Outcome::default());
                 let _ = reply.send(done.map_err(|error| translate(&error)));
             }
+            Some(Job::Checkpoint(reply)) => {
+                let _ = reply.send(checkpoint(&connection));
+            }
             Some(Job::Close(done)) => {
                 drop(connection);
                 let _ = checkpoints.join();
@@ -221,6 +239,14 @@ fn write_loop(connection: Connection, checkpoints: JoinHandle<()>, mut jobs: mps
             Some(Job::Batch(..)) | None => {}
         }
     }
+}
+
+/// Writes the log of writes into the database file and empties it. Nobody can write meanwhile, so readers get little time.
+fn checkpoint(connection: &Connection) -> Result<Outcome, DbError> {
+    connection.busy_timeout(CHECKPOINT_PATIENCE).map_err(|error| translate(&error))?;
+    let done = query(connection, "pragma wal_checkpoint(truncate)", &[]);
+    connection.busy_timeout(PATIENCE).map_err(|error| translate(&error))?;
+    done.map(|rows| Outcome { results: vec![rows] })
 }
 
 /// Writes batches in one transaction, each behind its own savepoint: one that fails takes no other with it.
@@ -350,8 +376,12 @@ pub(super) fn translate(error: &rusqlite::Error) -> DbError {
             rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE | rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY
         )
     });
+    let reference = error
+        .sqlite_error()
+        .is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY);
     match code {
         ErrorCode::ConstraintViolation if unique => DbError::Conflict,
+        ErrorCode::ConstraintViolation if reference => DbError::Reference,
         ErrorCode::DatabaseBusy
         | ErrorCode::DatabaseLocked
         | ErrorCode::DiskFull

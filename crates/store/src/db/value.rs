@@ -128,4 +128,9 @@ impl Row {
     pub fn get<T: FromValue>(&self, column: usize) -> Result<T, DbError> {
         self.0.get(column).map_or(Err(DbError::Corrupt("a column is missing")), T::from_value)
     }
+
+    /// Returns the column at this place as it is.
+    pub(crate) fn value(&self, column: usize) -> Result<&Value, DbError> {
+        self.0.get(column).ok_or(DbError::Corrupt("a column is missing"))
+    }
 }

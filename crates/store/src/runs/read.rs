@@ -49,7 +49,8 @@ const COLUMNS: &str = "runs.id, runs.project_id, runs.smith_id, runs.agent_id, r
      runs.output_tokens, runs.cache_read_tokens, runs.cache_write_tokens, runs.reasoning_tokens, runs.actor, runs.created_at, \
      runs.updated_at, smiths.data_key, run_requests.request, run_results.body, run_requests.config, runs.error_code";
 
-const TABLES: &str = "runs join smiths on smiths.id = runs.smith_id left join run_requests on run_requests.run_id = runs.id \
+const TABLES: &str = "runs join smiths on smiths.id = runs.smith_id and smiths.erased_at is null \
+     left join run_requests on run_requests.run_id = runs.id \
      left join run_results on run_results.run_id = runs.id";
 
 impl ProjectStore {

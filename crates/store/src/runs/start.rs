@@ -88,6 +88,7 @@ impl ProjectStore {
                         None => StartError::Full,
                     });
                 }
+                Err(error) if error.is_reference() => return Err(StartError::SmithGone),
                 Err(error) if error.is_guard(crate::idempotency::GUARD) => return Err(StartError::KeyTaken),
                 // Two runs took the same turn, or the free lane, at the same moment: the database let one in.
                 Err(error) if error.is_conflict() && races < run.waiting.saturating_add(RACES) => races += 1,

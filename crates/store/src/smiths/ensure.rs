@@ -77,9 +77,12 @@ impl ProjectStore {
             }
             match self.store.db().commit(batch).await.map_err(Error::from) {
                 Ok(_) => return Ok(ensured),
-                // Another request made the smith, or the agent went away: look again.
+                // Another request made the smith, the smith was erased, or the agent went away: look again.
                 Err(error)
-                    if (error.is_conflict() || error.is_guard(AGENT) || error.is_guard(counts::GONE))
+                    if (error.is_conflict()
+                        || error.is_reference()
+                        || error.is_guard(AGENT)
+                        || error.is_guard(counts::GONE))
                         && races < RACES =>
                 {
                     races += 1;

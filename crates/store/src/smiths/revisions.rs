@@ -48,11 +48,11 @@ struct Body {
     note: Option<String>,
 }
 
-fn place(smith: SmithId, number: u32) -> [u8; 20] {
-    let mut bytes = [0; 20];
+fn place(smith: SmithId, number: u32) -> [u8; 24] {
+    let mut bytes = [0; 24];
     let (head, tail) = bytes.split_at_mut(16);
     head.copy_from_slice(&smith.as_bytes());
-    tail.copy_from_slice(&number.to_be_bytes());
+    tail.copy_from_slice(&u64::from(number).to_be_bytes());
     bytes
 }
 

@@ -104,7 +104,8 @@ pub(crate) async fn submit(
             let answer = Answer::json(
                 StatusCode::OK,
                 &RunCancelAck { id: record.id.to_string(), status: "cancelled" },
-            );
+            )
+            .about(Some(record.smith));
             // A repetition that comes before this is kept cancels what is cancelled already, to the same answer.
             if let Err(error) = once.keep(&answer).await {
                 tracing::warn!(run.id = %record.id, error = %error, "A cancellation's key could not be kept.");

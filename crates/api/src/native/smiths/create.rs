@@ -60,7 +60,7 @@ pub(crate) async fn create(
 
 fn answer(ensured: &Ensured, now: Timestamp) -> Answer {
     let status = if ensured.created { StatusCode::CREATED } else { StatusCode::OK };
-    Answer::json(status, &SmithOut::of(ensured.smith.clone(), now))
+    Answer::json(status, &SmithOut::of(ensured.smith.clone(), now)).about(Some(ensured.smith.id))
 }
 
 fn read(body: &JsonBody) -> Result<NewSmith, Problem> {

@@ -3,6 +3,8 @@
 mod body;
 mod create;
 mod delete;
+mod erase;
+mod export;
 mod get;
 mod list;
 mod render;
@@ -21,5 +23,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list::list, create::create))
         .routes(routes!(get::get, update::update, delete::delete))
+        .routes(routes!(export::export))
+        .routes(routes!(erase::erase))
         .merge(revisions::routes())
 }

@@ -111,6 +111,14 @@ impl Minting {
         }
     }
 
+    /// Returns the smith that the token is for.
+    const fn smith(&self) -> Option<SmithId> {
+        match self {
+            Self::Admin(_) => None,
+            Self::Smith { smith, .. } => Some(*smith),
+        }
+    }
+
     async fn mint(
         &self,
         project: &ProjectStore,
@@ -178,8 +186,9 @@ pub(crate) async fn create(
         return Ok(replay);
     }
     let minting = Minting::read(&body.fields())?;
-    let answer =
-        |minted: &Minted| Answer::json(StatusCode::CREATED, &MintedTokenOut::of(minted, minting.scope()));
+    let answer = |minted: &Minted| {
+        Answer::json(StatusCode::CREATED, &MintedTokenOut::of(minted, minting.scope())).about(minting.smith())
+    };
     let remember = once.remembering(&answer);
     let minted = minting.mint(&project, remember.as_ref().map(|remember| remember as _)).await;
     once.made(minted, &answer, || minting.nobody()).await

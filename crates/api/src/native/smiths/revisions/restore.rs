@@ -55,7 +55,9 @@ pub(crate) async fn restore(
         return Err(Problem::not_found("smith").into());
     }
     let note = body.fields().text_of("note", 0..=LONGEST_NOTE)?;
-    let remember = once.remembering(&answer);
+    // What the smith was told is erased with it.
+    let about = |revision: &Revision| answer(revision).about(Some(smith));
+    let remember = once.remembering(&about);
     let remember = remember.as_ref().map(|remember| remember as _);
     match project.restore_revision(smith, number, &caller.actor(), note, remember).await {
         Ok(revision) => Ok(answer(&revision).into_response()),
