@@ -226,6 +226,10 @@ fn write_batch(connection: &Connection, batch: &Batch) -> Result<Outcome, DbErro
     run(connection, "savepoint batch")?;
     let outcome =
         batch.statements.iter().map(|statement| write(connection, statement)).collect::<Result<_, _>>();
+    // Where SQLite has rolled back everything by itself, the savepoint is gone too.
+    if outcome.is_err() && connection.is_autocommit() {
+        return outcome.map(|results| Outcome { results });
+    }
     if outcome.is_err() {
         run(connection, "rollback to batch")?;
     }
