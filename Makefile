@@ -4,9 +4,10 @@
 DATA ?=
 LISTEN ?=
 BENCH ?=
+KILLS ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint fmt bench docs-check
+.PHONY: help run build test lint fmt bench crash docs-check
 
 help: ## Lists the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -32,6 +33,10 @@ fmt: ## Formats all code.
 
 bench: build ## Measures the release build, prints a table and writes bench/RESULTS.md. BENCH='--full' as the targets are stated.
 	@cargo run --release -p bench -- $(BENCH)
+
+crash: ## Kills the server again and again under streaming runs and prints what was lost: KILLS=100 for each database.
+	@cargo build -p ingram
+	@INGRAM_CRASH_KILLS=$(KILLS) cargo test -p e2e --test e2e -- --ignored --exact kills::many_kills --nocapture
 
 docs-check: ## Checks that the documents are true: links, names, the quickstart, the documentation of the code.
 	@cargo build -p ingram

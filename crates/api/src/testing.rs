@@ -49,7 +49,13 @@ impl TestApp {
     pub(crate) async fn start_with(options: Options, router: impl FnOnce(App) -> Router) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let location = Location::Sqlite(directory.path().join("ingram.db"));
-        let db = DbOptions { location, connections: 2, wait: Duration::from_secs(10), queue: 1_000 };
+        let db = DbOptions {
+            location,
+            connections: 2,
+            wait: Duration::from_secs(10),
+            queue: 1_000,
+            statement_timeout: Duration::from_secs(30),
+        };
         let store =
             Store::open(&db, MasterKey::from_bytes([7; 32]), Ids::new(Arc::new(SystemClock))).await.unwrap();
         let first = store.server().bootstrap().await.unwrap();

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::http::Client;
 use testkit::postgres::Database;
+use testkit::proxy::Proxy;
 use testkit::upstream::Upstream;
 
 use crate::process::{Process, output};
@@ -25,12 +26,20 @@ pub struct Setup {
     environment: Vec<(String, String)>,
     configuration: Option<String>,
     scripts: Vec<(String, String)>,
+    behind_proxy: bool,
 }
 
 impl Setup {
     pub fn on(engine: Engine) -> Self {
         let (environment, scripts) = (Vec::new(), Vec::new());
-        Self { engine, listen: "127.0.0.1:0", environment, configuration: None, scripts }
+        Self { engine, listen: "127.0.0.1:0", environment, configuration: None, scripts, behind_proxy: false }
+    }
+
+    /// Puts a proxy between the server and its PostgreSQL.
+    #[must_use]
+    pub fn behind_proxy(mut self) -> Self {
+        self.behind_proxy = true;
+        self
     }
 
     /// Lets the server listen on all interfaces, as one does that others can reach.
@@ -66,12 +75,19 @@ impl Setup {
         std::fs::create_dir(&data).expect("the folder can be written");
         private(&data);
         let mut environment = self.environment;
+        let mut proxy = None;
         let (database, admin) = match self.engine {
             Engine::Sqlite => (None, template::sqlite(&data).await),
             Engine::Postgres => {
                 let (database, admin) = template::postgres().await;
                 environment.push(("INGRAM_MASTER_KEY".to_owned(), template::MASTER_KEY.to_owned()));
-                environment.push(("INGRAM_DATABASE_URL".to_owned(), database.url()));
+                let mut url = database.url();
+                if self.behind_proxy {
+                    let between = Proxy::start(&url).await;
+                    url = between.url(&url);
+                    proxy = Some(between);
+                }
+                environment.push(("INGRAM_DATABASE_URL".to_owned(), url));
                 (Some(database), admin)
             }
         };
@@ -93,7 +109,7 @@ impl Setup {
             arguments.extend(["--config".to_owned(), file.display().to_string()]);
         }
         let process = start(&arguments, &environment).await;
-        Server { process, arguments, environment, admin, database, folder }
+        Server { process, arguments, environment, admin, database, proxy, folder }
     }
 }
 
@@ -114,6 +130,7 @@ pub struct Server {
     environment: Vec<(String, String)>,
     admin: String,
     database: Option<Database>,
+    proxy: Option<Proxy>,
     folder: TempDir,
 }
 
@@ -153,6 +170,14 @@ impl Server {
         self.database.as_ref()
     }
 
+    /// Returns the proxy in front of the database.
+    ///
+    /// # Panics
+    /// When the server was set up without one.
+    pub fn proxy(&self) -> &Proxy {
+        self.proxy.as_ref().expect("the server was set up behind a proxy")
+    }
+
     /// Changes rows behind the server's back, as a damaged disk would.
     pub async fn alter(&self, sql: &str) {
         match &self.database {
@@ -178,6 +203,21 @@ impl Server {
 
     /// Starts a second server on the same database.
     pub async fn replica(&self) -> Replica {
+        self.replica_with(&self.environment).await
+    }
+
+    /// Starts a second server that reaches the same database through a proxy of its own.
+    pub async fn replica_behind(&self, proxy: &Proxy) -> Replica {
+        let mut environment = self.environment.clone();
+        for (name, value) in &mut environment {
+            if name == "INGRAM_DATABASE_URL" {
+                *value = proxy.url(value);
+            }
+        }
+        self.replica_with(&environment).await
+    }
+
+    async fn replica_with(&self, environment: &[(String, String)]) -> Replica {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let data = folder.path().join("data");
         std::fs::create_dir(&data).expect("the folder can be written");
@@ -186,7 +226,7 @@ impl Server {
         if let Some(place) = arguments.iter().position(|argument| argument == "--data") {
             arguments[place + 1] = data.display().to_string();
         }
-        let process = start(&arguments, &self.environment).await;
+        let process = start(&arguments, environment).await;
         Replica { process, admin: self.admin.clone(), _folder: folder }
     }
 
@@ -254,6 +294,14 @@ impl Replica {
 
     pub async fn kill(&mut self) {
         self.process.kill().await;
+    }
+
+    pub fn pause(&self) {
+        self.process.signal("-STOP");
+    }
+
+    pub fn wake(&self) {
+        self.process.signal("-CONT");
     }
 
     pub fn log(&self) -> String {

@@ -36,7 +36,13 @@ pub(crate) async fn both(body: impl AsyncFn(World)) {
 }
 
 async fn world(location: Location) -> World {
-    let options = DbOptions { location, connections: 4, wait: Duration::from_secs(10), queue: 1_000 };
+    let options = DbOptions {
+        location,
+        connections: 4,
+        wait: Duration::from_secs(10),
+        queue: 1_000,
+        statement_timeout: Duration::from_secs(30),
+    };
     let ids = Ids::new(Arc::new(SystemClock));
     let store = Store::open(&options, MasterKey::from_bytes([7; 32]), ids).await.unwrap();
     let project = store.project(store.server().bootstrap().await.unwrap().project);

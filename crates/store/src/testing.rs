@@ -10,7 +10,13 @@ use vault::{Ids, MasterKey, SystemClock};
 use crate::{DbOptions, Location, Store};
 
 pub(crate) fn options(location: Location) -> DbOptions {
-    DbOptions { location, connections: 4, wait: Duration::from_secs(10), queue: 1_000 }
+    DbOptions {
+        location,
+        connections: 4,
+        wait: Duration::from_secs(10),
+        queue: 1_000,
+        statement_timeout: Duration::from_secs(30),
+    }
 }
 
 /// Runs a test body on a fresh SQLite file and on a fresh PostgreSQL database.

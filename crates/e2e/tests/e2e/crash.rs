@@ -1,11 +1,8 @@
 //! The server that dies in the middle.
 
-use std::time::Duration;
-
 use e2e::{Engine, Server, Setup, Smith};
-use rand::RngExt as _;
-use serde_json::{Value, json};
-use testkit::sse::{Frame, text_of};
+use serde_json::json;
+use testkit::sse::text_of;
 use testkit::upstream::{Gate, Reply, Upstream};
 
 /// A short lease, so that a replica's death on PostgreSQL is noticed quickly.
@@ -119,104 +116,6 @@ async fn a_run_that_brings_its_server_down_three_times_is_given_up_and_listed() 
         let doctor = server.command(&["doctor"]).await;
         let report = String::from_utf8_lossy(&doctor.stdout).into_owned();
         assert!(report.contains(&id), "{report}");
-    }
-}
-
-/// What a client has seen of a run, across connections and servers.
-struct Client {
-    path: String,
-    seen: Vec<Frame>,
-}
-
-impl Client {
-    fn is_done(&self) -> bool {
-        self.seen.last().is_some_and(|frame| {
-            frame.event.starts_with("run.") && frame.event != "run.started" && frame.event != "run.resumed"
-        })
-    }
-
-    /// Reads on until the connection breaks or the run ends.
-    async fn read_on(&mut self, server: &Server) {
-        while !self.is_done() {
-            let last = self.seen.last().and_then(|frame| frame.id);
-            let path = match last {
-                Some(last) => format!("{}?after={last}", self.path),
-                None => self.path.clone(),
-            };
-            let Ok(Ok(mut stream)) = server.admin().stream_or_break(reqwest::Method::GET, &path, None).await
-            else {
-                return;
-            };
-            let before = self.seen.len();
-            while let Some(frame) = stream.next().await {
-                self.seen.push(frame);
-            }
-            if self.seen.len() == before {
-                return;
-            }
-        }
-    }
-}
-
-/// Kills the server at random moments of streaming runs, and compares what clients saw with what is stored.
-#[tokio::test]
-async fn nothing_that_a_client_has_seen_is_lost_or_changed_by_kills() {
-    const ROUNDS: usize = 6;
-    const RUNS: usize = 6;
-    let script = "[[rule]]\nsay = \"The quick brown fox jumps over the lazy dog and runs on through the wood until it is night.\"\nchunk = \"words\"\nchunk_delay_ms = 8\n";
-    for engine in ENGINES {
-        let slow = script.replace("chunk_delay_ms = 8", "chunk_delay_ms = 120");
-        let setup =
-            Setup::on(engine).with_configuration(LEASE).with_script("fox", script).with_script("slow", &slow);
-        let mut server = setup.start().await;
-        let smith = server.smith(json!({"model": "scripted/fox"})).await;
-        let slow = server.smith(json!({"model": "scripted/slow"})).await;
-        let mut clients = Vec::new();
-        for round in 0..ROUNDS {
-            for run in 0..RUNS {
-                let body = json!({"input": "go", "stream": true, "thread_id": format!("{}", run % 3)});
-                let key = format!("{round}-{run}");
-                let client = server.admin().with_header("idempotency-key", &key);
-                let stream = client.stream(reqwest::Method::POST, &smith.path("/runs"), Some(&body)).await;
-                let path = smith.path(&format!("/runs/{}/events", stream.header("ic-run-id")));
-                clients.push(Client { path, seen: Vec::new() });
-            }
-            if round == 0 {
-                // The first kill surely hits a run under way: this one takes seconds, and has just begun to speak.
-                let body = json!({"input": "go", "stream": true});
-                let mut stream =
-                    server.admin().stream(reqwest::Method::POST, &slow.path("/runs"), Some(&body)).await;
-                stream.take_until("message.delta").await;
-                let path = slow.path(&format!("/runs/{}/events", stream.header("ic-run-id")));
-                clients.push(Client { path, seen: Vec::new() });
-            }
-            let moment = Duration::from_millis(if round == 0 { 0 } else { rand::rng().random_range(0..400) });
-            {
-                let reading =
-                    futures::future::join_all(clients.iter_mut().map(|client| client.read_on(&server)));
-                // The moment is the point of the test: anything may be under way.
-                let _ = tokio::time::timeout(moment, reading).await;
-            }
-            server.kill().await;
-            server.start_again().await;
-        }
-        futures::future::join_all(clients.iter_mut().map(|client| client.read_on(&server))).await;
-        let mut resumed = 0;
-        for client in &clients {
-            let stored = server.admin().follow(&client.path, None).await.collect_until_end().await;
-            assert_eq!(client.seen, stored, "{}", client.path);
-            let ids: Vec<Option<u64>> = stored.iter().map(|frame| frame.id).collect();
-            assert_eq!(ids, (0..stored.len() as u64).map(Some).collect::<Vec<_>>());
-            let last = stored.last().unwrap();
-            match last.event.as_str() {
-                "run.completed" => assert_eq!(text_of(&stored), stored[stored.len() - 2].text("content")),
-                event => assert_eq!((event, last.text("code")), ("run.failed", "resume_failed")),
-            }
-            resumed += stored.iter().filter(|frame| frame.event == "run.resumed").count();
-        }
-        let runs: Value = server.admin().get("/v1/runs?limit=200").await.expect(200);
-        assert_eq!(runs["data"].as_array().unwrap().len(), ROUNDS * RUNS + 1, "no run is lost or doubled");
-        assert!(resumed > 0, "the kills hit runs under way");
     }
 }
 

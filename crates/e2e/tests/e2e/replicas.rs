@@ -2,6 +2,7 @@
 
 use e2e::{Engine, Server, Setup};
 use serde_json::json;
+use testkit::proxy::Proxy;
 use testkit::sse::text_of;
 use testkit::upstream::{Gate, Reply, Upstream};
 
@@ -83,6 +84,39 @@ async fn a_replica_that_slept_through_its_lease_is_refused_when_it_wakes() {
     // It has found its place again and runs what comes.
     let run = smith.run(&json!({"input": "x"})).await;
     assert_eq!(run["status"], "completed");
+}
+
+#[tokio::test]
+async fn a_replica_that_slept_between_taking_a_run_up_and_loading_it_does_not_drive_it() {
+    let mut server = first().await;
+    let proxy = Proxy::start(&server.database().unwrap().url()).await;
+    let sleeper = server.replica_behind(&proxy).await;
+    let (upstream, gate) = (Upstream::start().await, Gate::hold());
+    upstream.answer(Reply::chunks(["It i", "s noon."]).through(&gate));
+    upstream.answer_otherwise(Reply::text("From the heir."));
+    let smith = server.smith_on(&upstream).await;
+    let body = json!({"input": "x", "stream": true});
+    let mut own = server.admin().stream(reqwest::Method::POST, &smith.path("/runs"), Some(&body)).await;
+    gate.release(1);
+    own.take(2).await;
+    let path = smith.path(&format!("/runs/{}/events", own.header("ic-run-id")));
+    let database = server.database().unwrap().client().await;
+    let id: Vec<u8> = database.query_one("select id from runs", &[]).await.unwrap().get(0);
+    // The only answer that names the run to the other replica is the one that gives it the run.
+    proxy.hold_answer(&id);
+    server.kill().await;
+    proxy.caught().await;
+    sleeper.pause();
+    let heir = server.replica().await;
+    let frames = heir.admin().follow(&path, None).await.collect_until_end().await;
+    assert_eq!(text_of(&frames), "From the heir.");
+    proxy.release();
+    sleeper.wake();
+    // It has found its place again and runs what comes, and only that.
+    let run = sleeper.admin().post(&smith.path("/runs"), &json!({"input": "x"})).await.expect(200);
+    assert_eq!(run["status"], "completed");
+    assert_eq!(sleeper.admin().follow(&path, None).await.collect_until_end().await, frames);
+    assert_eq!(upstream.requests().len(), 3, "the first owner, its heir, and the run that came after");
 }
 
 #[tokio::test]

@@ -17,7 +17,13 @@ struct Setup {
 async fn setup() -> Setup {
     let directory = tempfile::tempdir().unwrap();
     let location = Location::Sqlite(directory.path().join("ingram.db"));
-    let options = DbOptions { location, connections: 2, wait: Duration::from_secs(10), queue: 100 };
+    let options = DbOptions {
+        location,
+        connections: 2,
+        wait: Duration::from_secs(10),
+        queue: 100,
+        statement_timeout: Duration::from_secs(30),
+    };
     let ids = Ids::new(Arc::new(SystemClock));
     let store = Store::open(&options, MasterKey::from_bytes([7; 32]), ids).await.unwrap();
     let project = store.project(store.server().bootstrap().await.unwrap().project);

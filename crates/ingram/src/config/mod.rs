@@ -66,6 +66,8 @@ pub struct Database {
     pub wait_ms: u64,
     /// Batches that may wait for the writer of the embedded database.
     pub queue: usize,
+    /// Milliseconds that PostgreSQL may work on one statement; 0: as long as it likes.
+    pub statement_timeout_ms: u64,
 }
 
 /// Connections from clients (`[server]`).
@@ -104,7 +106,7 @@ impl Default for Settings {
 
 impl Default for Database {
     fn default() -> Self {
-        Self { connections: 8, wait_ms: 5_000, queue: 10_000 }
+        Self { connections: 8, wait_ms: 5_000, queue: 10_000, statement_timeout_ms: 30_000 }
     }
 }
 
@@ -141,6 +143,7 @@ impl Settings {
             connections: self.database.connections,
             wait: Duration::from_millis(self.database.wait_ms),
             queue: self.database.queue,
+            statement_timeout: Duration::from_millis(self.database.statement_timeout_ms),
         }
     }
 

@@ -118,7 +118,8 @@ async fn bring_up_to_date(db: &Db, migrations: &[Migration]) -> Result<(), DbErr
     Ok(())
 }
 
-const GUARD_FUNCTION: &str = "begin; select pg_advisory_xact_lock(115891384280429);
+const GUARD_FUNCTION: &str =
+    "begin; set local statement_timeout = 0; select pg_advisory_xact_lock(115891384280429);
 create or replace function ingram_guard(changed bigint, label text) returns bigint language plpgsql as $$
 begin
     if changed <> 1 then
@@ -130,7 +131,10 @@ end $$; commit;";
 fn in_transaction(dialect: Dialect, script: &str) -> String {
     match dialect {
         Dialect::Sqlite => format!("begin immediate; {script}; commit;"),
-        Dialect::Postgres => format!("begin; select pg_advisory_xact_lock({LOCK}); {script}; commit;"),
+        // A migration takes as long as it takes, and so does the wait for a replica that runs one.
+        Dialect::Postgres => format!(
+            "begin; set local statement_timeout = 0; select pg_advisory_xact_lock({LOCK}); {script}; commit;"
+        ),
     }
 }
 

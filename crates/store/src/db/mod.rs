@@ -68,6 +68,8 @@ pub struct DbOptions {
     pub wait: Duration,
     /// Batches that may wait for the SQLite writer.
     pub queue: usize,
+    /// How long PostgreSQL may work on one statement, waits for locks included. Zero: as long as it likes.
+    pub statement_timeout: Duration,
 }
 
 /// The parts of SQL that differ between the engines.

@@ -1,12 +1,16 @@
 //! PostgreSQL: a pool of connections, each batch in one round trip, announcements through LISTEN/NOTIFY.
 
+mod listen;
+
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
+};
 use futures::TryStreamExt as _;
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
@@ -14,15 +18,14 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type};
-use tokio_postgres::{AsyncMessage, Config, NoTls, Socket};
+use tokio_postgres::{Config, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::batch::Statement;
 use super::{Batch, DbError, DbOptions, Outcome, Row, Value};
+use listen::{CHANNEL, listen};
 
-/// The channel on which all processes of a deployment announce what they wrote.
-const CHANNEL: &str = "ingram";
 /// The code with which `ingram_guard` makes a batch fail.
 const GUARD: &str = "IG001";
 /// How many announcements a slow listener may lag behind before it has to look for itself.
@@ -36,6 +39,8 @@ const DEADLOCK_RETRIES: usize = 3;
 pub(super) struct Postgres {
     pool: Pool,
     announcements: broadcast::Sender<String>,
+    /// How long the server may be silent altogether. It keeps its own bound for each statement, unless it hangs.
+    patience: Option<Duration>,
     _listener: std::sync::Arc<AbortOnDropHandle<()>>,
 }
 
@@ -74,10 +79,13 @@ impl Postgres {
             .max_size(options.connections.max(1))
             .timeouts(timeouts)
             .runtime(Runtime::Tokio1)
+            .post_create(bounded(options.statement_timeout))
             .build()
             .map_err(|error| DbError::Unavailable(error.to_string()))?;
-        let postgres =
-            Self { pool, announcements, _listener: std::sync::Arc::new(AbortOnDropHandle::new(listener)) };
+        let patience =
+            Some(options.statement_timeout.saturating_mul(2)).filter(|patience| !patience.is_zero());
+        let listener = std::sync::Arc::new(AbortOnDropHandle::new(listener));
+        let postgres = Self { pool, announcements, patience, _listener: listener };
         drop(postgres.connection().await?);
         Ok(postgres)
     }
@@ -92,7 +100,18 @@ impl Postgres {
 
     pub(super) async fn read(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, DbError> {
         let connection = self.connection().await?;
-        run(&connection, sql, &params).await
+        match self.in_time(run(&connection, sql, &params)).await {
+            Some(read) => read,
+            None => Err(DbError::Unavailable(given_up(connection))),
+        }
+    }
+
+    /// Waits for what the server answers, None when it says nothing for too long.
+    async fn in_time<T>(&self, answer: impl Future<Output = T>) -> Option<T> {
+        match self.patience {
+            Some(patience) => tokio::time::timeout(patience, answer).await.ok(),
+            None => Some(answer.await),
+        }
     }
 
     pub(super) async fn script(&self, sql: &str) -> Result<(), DbError> {
@@ -118,7 +137,15 @@ impl Postgres {
         let mut tries = 0;
         loop {
             let connection = self.connection().await?;
-            match send(&connection, &statements).await {
+            let Some(prepared) = self.in_time(prepare(&connection, &statements)).await else {
+                return Err(DbError::Unavailable(given_up(connection)));
+            };
+            let sent = match prepared {
+                Ok(prepared) => self.in_time(send(&connection, &statements, &prepared)).await,
+                Err(failed) => Some(Err(failed)),
+            };
+            let Some(sent) = sent else { return Err(DbError::Unknown(given_up(connection))) };
+            match sent {
                 Err(Failed::Deadlock) if tries < DEADLOCK_RETRIES => tries += 1,
                 Err(Failed::Deadlock) => return Err(DbError::Unavailable("deadlocks do not end".to_owned())),
                 Err(Failed::Guard(label)) => return Err(DbError::Guard(guard_named(&statements, &label))),
@@ -131,6 +158,24 @@ impl Postgres {
     pub(super) fn close(&self) {
         self.pool.close();
     }
+}
+
+/// Bounds what the server does for a new connection. A process that sleeps in the middle of a batch must not hold its locks.
+fn bounded(timeout: Duration) -> Hook {
+    let bound = format!(
+        "set statement_timeout = {0}; set idle_in_transaction_session_timeout = {0}",
+        timeout.as_millis().min(2_147_483_647)
+    );
+    Hook::async_fn(move |client, _| {
+        let bound = bound.clone();
+        Box::pin(async move { client.batch_execute(&bound).await.map_err(HookError::Backend) })
+    })
+}
+
+/// Closes a connection whose server says nothing, instead of giving it to somebody else.
+fn given_up(connection: Object) -> String {
+    drop(Object::take(connection));
+    "the server has not answered in time".to_owned()
 }
 
 /// Prepares connections of both kinds: those of the pool, and the one that listens.
@@ -175,9 +220,11 @@ impl From<tokio_postgres::Error> for Failed {
     }
 }
 
-/// Sends a batch as one pipeline: begin, the statements, commit. After a failure the server skips the rest and the commit
-/// becomes a rollback, so nobody has to wait for an answer in between.
-async fn send(connection: &Object, statements: &[Statement]) -> Result<Vec<Vec<Row>>, Failed> {
+/// Makes the statements of a batch known to the server, those with a guard inside of its check.
+async fn prepare(
+    connection: &Object,
+    statements: &[Statement],
+) -> Result<Vec<tokio_postgres::Statement>, Failed> {
     let mut prepared = Vec::with_capacity(statements.len());
     for statement in statements {
         let sql = match statement.guard {
@@ -194,19 +241,29 @@ async fn send(connection: &Object, statements: &[Statement]) -> Result<Vec<Vec<R
         };
         prepared.push(connection.prepare_cached(&sql).await?);
     }
+    Ok(prepared)
+}
+
+/// Sends a batch as one pipeline: begin, the statements, commit. After a failure the server skips the rest and the commit
+/// becomes a rollback, so nobody has to wait for an answer in between.
+async fn send(
+    connection: &Object,
+    statements: &[Statement],
+    prepared: &[tokio_postgres::Statement],
+) -> Result<Vec<Vec<Row>>, Failed> {
     // From here on the batch is with the server, and only its answer tells what has become of it.
     let lost = |error: tokio_postgres::Error| match error.as_db_error() {
         Some(_) => Failed::from(error),
         None => Failed::Other(DbError::Unknown(error.to_string())),
     };
-    if let ([statement], [only]) = (statements, prepared.as_slice()) {
+    if let ([statement], [only]) = (statements, prepared) {
         let collected = collect(connection, only, &statement.params).await;
         return Ok(vec![collected.map_err(lost)?]);
     }
     type Step<'a> = Pin<Box<dyn Future<Output = Result<Vec<Row>, tokio_postgres::Error>> + Send + 'a>>;
     let mut steps: Vec<Step<'_>> = Vec::with_capacity(statements.len().saturating_add(2));
     steps.push(Box::pin(async { connection.batch_execute("begin").await.map(|()| Vec::new()) }));
-    for (statement, prepared) in statements.iter().zip(&prepared) {
+    for (statement, prepared) in statements.iter().zip(prepared) {
         steps.push(Box::pin(collect(connection, prepared, &statement.params)));
     }
     steps.push(Box::pin(async { connection.batch_execute("commit").await.map(|()| Vec::new()) }));
@@ -348,60 +405,5 @@ fn translate(error: &tokio_postgres::Error) -> DbError {
             DbError::Unavailable(format!("{code} {}", database.message()))
         }
         _ => DbError::Statement(format!("{code} {}", database.message())),
-    }
-}
-
-/// Listens for announcements for as long as the process lives, and connects again when the connection is lost.
-async fn listen<T>(config: Config, tls: T, announcements: broadcast::Sender<String>)
-where
-    T: MakeTlsConnect<Socket> + Clone,
-{
-    const FIRST_PAUSE: Duration = Duration::from_millis(100);
-    const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-    let mut pause = FIRST_PAUSE;
-    loop {
-        if let Ok((client, mut connection)) = config.connect(tls.clone()).await {
-            let listening = async {
-                let listen = format!("listen {CHANNEL}");
-                let mut listen = std::pin::pin!(client.batch_execute(&listen));
-                let mut listens = false;
-                poll_fn(|context| {
-                    if !listens && let Poll::Ready(done) = listen.as_mut().poll(context) {
-                        if done.is_err() {
-                            return Poll::Ready(());
-                        }
-                        listens = true;
-                        // Whatever was announced while nobody listened was missed.
-                        let _ = announcements.send(String::new());
-                    }
-                    loop {
-                        match connection.poll_message(context) {
-                            Poll::Ready(Some(Ok(AsyncMessage::Notification(notification)))) => {
-                                let _ = announcements.send(notification.payload().to_owned());
-                            }
-                            Poll::Ready(Some(Ok(_))) => {}
-                            Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
-                            Poll::Pending => break,
-                        }
-                    }
-                    if !listens && let Poll::Ready(done) = listen.as_mut().poll(context) {
-                        if done.is_err() {
-                            return Poll::Ready(());
-                        }
-                        listens = true;
-                        let _ = announcements.send(String::new());
-                    }
-                    Poll::Pending
-                })
-                .await;
-            };
-            listening.await;
-            pause = FIRST_PAUSE;
-            tracing::warn!(
-                "The database connection that listens for other replicas was lost; it is opened again."
-            );
-        }
-        tokio::time::sleep(pause).await;
-        pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
     }
 }

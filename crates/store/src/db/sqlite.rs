@@ -303,6 +303,10 @@ fn write_all(connection: &Connection, batch: &Batch) -> Result<Outcome, DbError>
 fn write_batch(connection: &Connection, batch: &Batch) -> Result<Outcome, DbError> {
     run(connection, "savepoint batch")?;
     let outcome = write_all(connection, batch);
+    // Where SQLite has rolled back everything by itself, the savepoint is gone too.
+    if outcome.is_err() && connection.is_autocommit() {
+        return outcome;
+    }
     if outcome.is_err() {
         run(connection, "rollback to batch")?;
     }

@@ -3,6 +3,7 @@
 mod append;
 mod claim;
 mod read;
+mod shown;
 mod start;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! Both engines, driven with the same batches.
 
+mod failures;
+
 use std::time::Duration;
 
 use proptest::prelude::*;
