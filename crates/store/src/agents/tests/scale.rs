@@ -7,17 +7,19 @@ use crate::db::{Row, Value};
 use crate::testing::{both, open};
 
 const SMITHS: i64 = 100_000;
+/// Enough that it matters how the newest of them is looked for.
+const RUNS: i64 = 5_000;
 
-/// Fills the agent with copies of a smith, which cannot be opened, but are there, and another agent with as many runs.
+/// Fills the agent with copies of a smith, which cannot be opened, but are there, and another agent with runs.
 async fn fill(store: &Store, agent: AgentId, template: &SmithRecord, busy: AgentId) {
     let (numbers, id) = match store.db().dialect() {
         Dialect::Sqlite => (
             "with recursive numbers (number) as (select 1 union all select number + 1 from numbers where number < $2)",
-            "randomblob(16)",
+            "unhex(printf('%032x', number))",
         ),
         Dialect::Postgres => (
             "with numbers (number) as (select generate_series(1, $2::bigint))",
-            "decode(md5(number::text), 'hex')",
+            "decode(lpad(to_hex(number), 32, '0'), 'hex')",
         ),
     };
     let mut batch = crate::Batch::new();
@@ -36,7 +38,7 @@ async fn fill(store: &Store, agent: AgentId, template: &SmithRecord, busy: Agent
              select {id}, smiths.project_id, smiths.id, $3, 't', 'completed', 'api', 'm', 1, 0, 1, '{{}}', 1, 1 \
              from smiths cross join numbers where smiths.id = $1"
         ),
-        params![template.id, SMITHS, busy],
+        params![template.id, RUNS, busy],
     );
     batch.exec(
         "update agent_smith_counts set smith_count = smith_count + $1 where agent_id = $2 and shard = 0",
@@ -112,7 +114,8 @@ async fn a_publish_and_a_rollout_write_no_smith() {
             if plan.contains("runs") {
                 assert!(plan.contains("runs_by_agent"), "{plan}");
             } else {
-                assert!(plan.contains("smiths_by_"), "{plan}");
+                // Which index it is depends on how many smiths are of other agents; what matters is that it has the order.
+                assert!(!plan.contains("Sort") && !plan.contains("TEMP B-TREE"), "{plan}");
             }
         }
     })
