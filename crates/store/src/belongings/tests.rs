@@ -134,7 +134,7 @@ impl Person {
             tokens: Some(Tokens { input: 7, output: 2, ..Tokens::default() }),
             result: RunResult {
                 content: self.text("answer"),
-                transcript: vec![Item::assistant(&self.text("answer"))],
+                transcript: vec![Item::assistant(self.text("answer"))],
                 ..RunResult::default()
             },
         });
