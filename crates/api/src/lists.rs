@@ -1,14 +1,16 @@
 //! The envelope of native lists.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::cursor::{self, Position};
 
 /// Which part of a list is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Page<P> {
     /// Names the list, so that its cursors fit no other.
-    pub(crate) kind: &'static str,
+    pub(crate) kind: Cow<'static, str>,
     pub(crate) limit: usize,
     /// The entry that the page before ended with.
     pub(crate) before: Option<P>,
@@ -39,7 +41,7 @@ impl<P: Position> Page<P> {
         let has_more = entries.len() > self.limit;
         entries.truncate(self.limit);
         let last = entries.last().filter(|_| has_more);
-        let next_cursor = last.map(|last| cursor::encode(self.kind, position(last)));
+        let next_cursor = last.map(|last| cursor::encode(&self.kind, position(last)));
         List { has_more: next_cursor.is_some(), next_cursor, data: entries.into_iter().map(render).collect() }
     }
 }
@@ -52,7 +54,7 @@ mod tests {
 
     #[test]
     fn a_cursor_is_there_exactly_when_there_is_more() {
-        let page = Page::<SmithId> { kind: "smiths", limit: 2, before: None };
+        let page = Page::<SmithId> { kind: "smiths".into(), limit: 2, before: None };
         let smiths: Vec<_> = (1..=3).rev().map(|byte| SmithId::from_bytes([byte; 16])).collect();
         let first = page.list(smiths.clone(), |id| *id, |id| id);
         assert!(first.has_more);

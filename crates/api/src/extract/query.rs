@@ -1,5 +1,6 @@
 //! The query: unknown keys are ignored, malformed values are refused.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::str::FromStr;
 
@@ -52,8 +53,9 @@ impl Query {
     }
 
     /// Reads which part of the list `kind` is asked for.
-    pub(crate) fn page<P: Position>(&self, kind: &'static str) -> Result<Page<P>, Problem> {
-        let before = self.text("cursor").map(|cursor| cursor::decode(kind, cursor)).transpose()?;
+    pub(crate) fn page<P: Position>(&self, kind: impl Into<Cow<'static, str>>) -> Result<Page<P>, Problem> {
+        let kind = kind.into();
+        let before = self.text("cursor").map(|cursor| cursor::decode(&kind, cursor)).transpose()?;
         Ok(Page { kind, limit: self.limit(DEFAULT_LIMIT, MAX_LIMIT)?, before })
     }
 

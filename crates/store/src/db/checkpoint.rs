@@ -19,8 +19,8 @@ const LONG: c_int = 1_000;
 /// Pages from which on the writer finishes the copying itself.
 const TOO_LONG: c_int = 4_000;
 
-/// Lets a thread copy the log of this connection. It ends when the connection is closed.
-pub(super) fn keep_short(writer: &mut Connection, path: &Path) -> Result<JoinHandle<()>, DbError> {
+/// Lets a thread copy the log of this connection. It ends when the connection is closed, and hands back its own.
+pub(super) fn keep_short(writer: &mut Connection, path: &Path) -> Result<JoinHandle<Connection>, DbError> {
     let other = open_writable(path)?;
     let (signal, signals) = mpsc::sync_channel::<()>(1);
     let thread = std::thread::Builder::new()
@@ -31,6 +31,8 @@ pub(super) fn keep_short(writer: &mut Connection, path: &Path) -> Result<JoinHan
                     tracing::warn!(error = %error, "The log of the database could not be copied; the next commits try again.");
                 }
             }
+            // Closed by whoever ends the writer, after that one's connection: two that close at once both leave the log behind.
+            other
         })
         .map_err(|error| DbError::Unavailable(format!("the checkpoint thread cannot be started: {error}")))?;
     writer

@@ -184,7 +184,7 @@ fn keep_statements(connection: &Connection) -> Result<(), DbError> {
     Ok(())
 }
 
-fn open_writer(path: &Path) -> Result<(Connection, JoinHandle<()>), DbError> {
+fn open_writer(path: &Path) -> Result<(Connection, JoinHandle<Connection>), DbError> {
     let mut connection = open_writable(path)?;
     let checkpoints = checkpoint::keep_short(&mut connection, path)?;
     Ok((connection, checkpoints))
@@ -201,7 +201,7 @@ fn open_reader(path: &Path) -> Result<Connection, DbError> {
     Ok(connection)
 }
 
-fn write_loop(connection: Connection, checkpoints: JoinHandle<()>, mut jobs: mpsc::Receiver<Job>) {
+fn write_loop(connection: Connection, checkpoints: JoinHandle<Connection>, mut jobs: mpsc::Receiver<Job>) {
     while let Some(first) = jobs.blocking_recv() {
         let mut group = Vec::new();
         let mut other = None;
@@ -232,7 +232,7 @@ fn write_loop(connection: Connection, checkpoints: JoinHandle<()>, mut jobs: mps
             }
             Some(Job::Close(done)) => {
                 drop(connection);
-                let _ = checkpoints.join();
+                drop(checkpoints.join());
                 let _ = done.send(());
                 return;
             }

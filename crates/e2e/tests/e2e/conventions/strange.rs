@@ -52,7 +52,13 @@ async fn check(engine: Engine, seeds: [u64; 5]) {
         let smith = server.smith(json!({"model": "scripted/quick"})).await;
         let run = smith.run(&json!({"input": "Hello"})).await;
         let owner = if operation.is_of_organization() { &made } else { &smith.id };
-        let path = operation.path(&[("pid", owner), ("rid", id(&run)), ("provider", "openai_compatible")]);
+        let path = operation.path(&[
+            ("aid", &smith.agent),
+            ("pid", owner),
+            ("rid", id(&run)),
+            ("version", "1"),
+            ("provider", "openai_compatible"),
+        ]);
         let bodies = Bodies::of(&document, &operation, good_body(&operation, &smith), &smith.id);
         for seed in seeds {
             let mut random = StdRng::seed_from_u64(seed);

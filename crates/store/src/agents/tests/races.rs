@@ -99,7 +99,8 @@ async fn no_smith_slips_into_an_agent_that_is_being_archived() {
                     })
                     .await
             };
-            let (archive, create, attach) = futures::join!(archive, create, attach);
+            let (archive, create, attach) =
+                futures::join!(Box::pin(archive), Box::pin(create), Box::pin(attach));
             match archive {
                 Ok(()) => {
                     archived += 1;

@@ -34,8 +34,8 @@ async fn fill(store: &Store, agent: AgentId, template: &SmithRecord, busy: Agent
     batch.exec(
         format!(
             "{numbers} insert into runs (id, project_id, smith_id, agent_id, thread_id, status, channel, model, fence, crashes, \
-             next_seq, actor, created_at, updated_at) \
-             select {id}, smiths.project_id, smiths.id, $3, 't', 'completed', 'api', 'm', 1, 0, 1, '{{}}', 1, 1 \
+             next_seq, actor, created_at, updated_at, turn) \
+             select {id}, smiths.project_id, smiths.id, $3, 't', 'completed', 'api', 'm', 1, 0, 1, '{{}}', 1, 1, number \
              from smiths cross join numbers where smiths.id = $1"
         ),
         params![template.id, RUNS, busy],

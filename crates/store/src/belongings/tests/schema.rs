@@ -55,7 +55,7 @@ impl Schema {
     /// Lists the tables with a column that by its name holds the id of a smith or a run.
     fn naming_smiths(&self) -> BTreeSet<&str> {
         let names = |columns: &BTreeSet<String>| {
-            columns.iter().any(|column| column.contains("smith") || column == "run_id")
+            columns.iter().any(|column| column.ends_with("smith_id") || column == "run_id")
         };
         self.columns.iter().filter(|(_, columns)| names(columns)).map(|(table, _)| table.as_str()).collect()
     }
