@@ -15,9 +15,9 @@ use super::DbError;
 use super::sqlite::{open_writable, translate};
 
 /// Pages in the log, 4 KiB each, from which on it is copied.
-const LONG: c_int = 1_000;
+const LONG: c_int = 4_000;
 /// Pages from which on the writer finishes the copying itself.
-const TOO_LONG: c_int = 4_000;
+const TOO_LONG: c_int = 16_000;
 
 /// Lets a thread copy the log of this connection. It ends when the connection is closed, and hands back its own.
 pub(super) fn keep_short(writer: &mut Connection, path: &Path) -> Result<JoinHandle<Connection>, DbError> {

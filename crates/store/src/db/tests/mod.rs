@@ -99,7 +99,7 @@ async fn a_guarded_statement_returns_the_column_that_was_asked_for() {
 
 #[tokio::test]
 async fn the_log_of_the_embedded_database_stays_short() {
-    const MOST: u64 = 64 * 1024 * 1024;
+    const MOST: u64 = 96 * 1024 * 1024;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ingram.db");
     let db = open(Location::Sqlite(path.clone())).await;
