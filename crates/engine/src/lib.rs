@@ -165,9 +165,13 @@ impl Inner {
             drop(registration);
             drop(place);
             match left {
-                Left::Ended => {}
+                // With one writer, nobody can have queued behind the run since its last batch looked. Elsewhere one can, whose
+                // own look came while that batch was on its way to disk.
+                Left::Ended if !inner.store.server().shares_database() => {}
                 // Whoever took the run has ended it and left the lane to this node, or drives it on.
-                Left::EndedBeforeAnother | Left::Superseded => inner.move_lane_on(smith, &thread_id).await,
+                Left::Ended | Left::EndedBeforeAnother | Left::Superseded => {
+                    inner.move_lane_on(smith, &thread_id).await
+                }
                 Left::Broken => inner.give_back(run, fence).await,
                 Left::Unreadable => inner.set_aside(run, fence, crashes),
                 Left::HandedOver => {}

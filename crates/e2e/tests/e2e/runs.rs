@@ -533,11 +533,17 @@ async fn a_plain_run_costs_the_database_little() {
         upstream.answer_otherwise(Reply::text("You said little."));
         let smith = server.smith_on(&upstream).await;
         smith.run(&Smith::says("warm")).await;
+        // Several, because the last look of a run may come after its answer.
+        const RUNS: u64 = 10;
         let before = (counted(&server, STATEMENTS).await, counted(&server, COMMITS).await);
-        smith.run(&Smith::says("hi")).await;
+        for _ in 0..RUNS {
+            smith.run(&Smith::says("hi")).await;
+        }
         let after = (counted(&server, STATEMENTS).await, counted(&server, COMMITS).await);
-        let (statements, commits) = (after.0 - before.0, after.1 - before.1);
+        let (statements, commits) = ((after.0 - before.0) / RUNS, (after.1 - before.1) / RUNS);
         assert!(commits <= 2, "{engine:?}: {commits} commits");
-        assert!(statements <= 12, "{engine:?}: {statements} statements");
+        // Where other replicas can queue a run, the end of one looks once more for whom it lets in.
+        let most = if matches!(engine, Engine::Postgres) { 13 } else { 12 };
+        assert!(statements <= most, "{engine:?}: {statements} statements");
     }
 }

@@ -158,13 +158,15 @@ impl ServerStore {
             .exec(
                 "update runs set status = 'running', owner = $1, fence = fence + 1, updated_at = $2 \
                  where id = $3 and status = 'queued' and fence = $6 and not exists (select 1 from runs where smith_id = $4 and thread_id = $5 \
-                 and status in ('running', 'paused_for_approval', 'paused_for_tool'))",
+                 and status in ('running', 'paused_for_approval', 'paused_for_tool')) \
+                 and exists (select 1 from smiths where id = $4 and archived_at is null)",
                 params![node, self.store.ids().now(), claimed.run, smith, thread_id, fence],
             )
             .must_change_one_row(TURN);
         match self.store.db().commit(batch).await.map_err(Error::from) {
             Ok(_) => Ok(Some(claimed)),
-            // Somebody else moved the lane on, or a run is on it: whoever ends that one comes here again.
+            // Somebody else moved the lane on, or a run is on it: whoever ends that one comes here again. Runs of an archived
+            // smith have no turn any more; they are about to be cancelled.
             Err(error) if error.is_guard(TURN) || error.is_conflict() => Ok(None),
             Err(error) => Err(error),
         }

@@ -28,7 +28,8 @@ pub(crate) async fn delete(
 ) -> Result<StatusCode, ApiError> {
     let project = caller.administered(&app)?;
     let open_runs = project.archive_smith(smith).await?.ok_or_else(|| Problem::not_found("smith"))?;
-    for run in open_runs {
+    // The newest first: those that wait are gone before the end of another would call them up.
+    for run in open_runs.into_iter().rev() {
         match app.engine.cancel(&project, run, Some(REASON)).await {
             Ok(()) => {}
             // It ended by itself meanwhile.

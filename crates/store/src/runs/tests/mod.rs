@@ -175,6 +175,21 @@ async fn the_end_of_a_run_lets_the_one_that_waited_longest_in() {
 }
 
 #[tokio::test]
+async fn what_waits_for_a_smith_that_was_archived_has_no_turn_any_more() {
+    both(async |location| {
+        let world = world(open(location).await).await;
+        let server = world.store.server();
+        let (first, _) = world.start("t").await;
+        let (second, _) = world.start("t").await;
+        assert_eq!(world.project.archive_smith(world.smith.id).await.unwrap(), Some(vec![first, second]));
+        assert!(world.finish(first, 1, 1).await.is_kept());
+        assert_eq!(server.next_on_thread(NODE, world.smith.id, "t").await.unwrap(), None);
+        assert_eq!(world.record(second).await.status, Status::Queued);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_lane_that_nobody_moves_on_is_found() {
     both(async |location| {
         let world = world(open(location).await).await;
