@@ -53,17 +53,23 @@ impl Engine {
                 Ok(false) => {}
                 Err(Trouble::Damaged) => return self.cancel_unreadable(project, run, reason).await,
                 Err(Trouble::Problem(problem)) => {
-                    if let Some(fence) = taken {
-                        let inner = Arc::clone(&self.inner);
-                        self.inner.tasks.spawn(async move { inner.give_back(run, fence).await });
-                    }
+                    self.hand_back(run, taken);
                     return Err(problem);
                 }
             }
             // The run's own progress got in the way. From here on nothing is appended to it, however fast its model speaks.
             taken = self.inner.store.server().take_run(run, self.inner.node()).await?;
         }
+        self.hand_back(run, taken);
         Err(too_busy())
+    }
+
+    /// Gives a run back that was taken for a cancellation which did not come about.
+    fn hand_back(&self, run: RunId, taken: Option<u64>) {
+        if let Some(fence) = taken {
+            let inner = Arc::clone(&self.inner);
+            self.inner.tasks.spawn(async move { inner.give_back(run, fence).await });
+        }
     }
 
     /// Appends the cancellation behind what is stored. Returns false when the run moved on meanwhile.

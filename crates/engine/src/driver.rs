@@ -158,7 +158,6 @@ impl Driver {
             Ok(()) => return Left::Ended,
             Err(stopped) => stopped,
         };
-        self.topic.detach(self.generation);
         match stopped {
             Stop::Superseded => Left::Superseded,
             Stop::Broken => Left::Broken,
@@ -251,5 +250,12 @@ impl Driver {
         let streamed = self.streamed().await?;
         self.machine.recall_streamed(&streamed);
         Ok(())
+    }
+}
+
+/// However a driver goes, by a panic too, its followers must not go on to trust what it has shown.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.topic.detach(self.generation);
     }
 }

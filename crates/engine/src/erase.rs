@@ -1,11 +1,16 @@
 //! Erasing smiths. The store knows what belongs to one; here its runs are stopped first, and an erasure is brought to its end.
 
+use std::time::Duration;
+
 use domain::ids::SmithId;
 use domain::{Code, Problem};
 use store::ProjectStore;
 use store::belongings::{Progress, Receipt};
 
 use crate::Engine;
+
+/// How long one waits who met another at the same erasure.
+const ELSEWHERE: Duration = Duration::from_millis(50);
 
 /// Why the runs of an erased smith end, as their frames tell it for as long as they are there.
 const REASON: &str = "The smith was erased.";
@@ -52,6 +57,11 @@ impl Engine {
             }
             match project.erase_some(smith).await? {
                 Progress::More => races = 0,
+                Progress::Elsewhere => {
+                    // The other one may have it; what is left is looked at again.
+                    races = 0;
+                    tokio::time::sleep(ELSEWHERE).await;
+                }
                 Progress::Raced => races += 1,
                 Progress::Done => return Ok(project.receipt(smith).await?),
                 Progress::Blocked => {

@@ -158,7 +158,8 @@ impl Topic {
     pub(crate) fn detach(&self, generation: u64) {
         {
             let mut state = lock(&self.state);
-            if state.generation != generation {
+            // A run that has come to rest stays as it is: nothing will be published, and its record is at hand.
+            if state.generation != generation || state.rest.is_some() {
                 return;
             }
             *state = State { generation, ..State::default() };
@@ -298,7 +299,7 @@ mod tests {
     #[test]
     fn a_follower_inside_the_window_reads_memory_and_one_behind_it_the_database() {
         let (hub, topic) = hub(3, 10_000);
-        topic.attach();
+        let generation = topic.attach();
         topic.publish(frames(0, 5), None, hub.window());
         assert!(matches!(topic.look(1), Glimpse::Unknown));
         assert_eq!(seqs(&topic, 2), [2, 3, 4]);
@@ -308,6 +309,8 @@ mod tests {
         assert_eq!(seqs(&topic, 5), [5]);
         assert!(matches!(topic.look(6), Glimpse::Rests));
         assert_eq!(topic.rest().map(|record| record.status), Some(Status::Completed));
+        topic.detach(generation);
+        assert!(topic.rest().is_some(), "a driver that goes takes nothing along from a run at rest");
     }
 
     #[tokio::test]

@@ -42,7 +42,9 @@ pub struct Receipt {
 pub enum Progress {
     /// Some was deleted; there may be more.
     More,
-    /// Somebody else did the same part, or wrote something meanwhile: look again.
+    /// Somebody else did the same part: it goes on, elsewhere too.
+    Elsewhere,
+    /// Somebody wrote something meanwhile: look again.
     Raced,
     /// All is deleted, but a reader keeps the old content in the files of the database. To be tried again later.
     Blocked,
@@ -117,7 +119,8 @@ impl ProjectStore {
     pub async fn erase_some(&self, smith: SmithId) -> Result<Progress, Error> {
         match self.erase_part(smith).await {
             // A run that was started before the smith was archived came to be stored after its chunk was looked at.
-            Err(error) if error.is_guard(STEP) || error.is_reference() => Ok(Progress::Raced),
+            Err(error) if error.is_reference() => Ok(Progress::Raced),
+            Err(error) if error.is_guard(STEP) => Ok(Progress::Elsewhere),
             other => other,
         }
     }
