@@ -15,8 +15,8 @@ use crate::{Batch, Error, ProjectStore};
 
 /// Seconds for which HTML is kept after a draft has let go of it.
 const WAIT: i64 = 60 * 60;
-/// How many contents one batch looks at to delete them.
-const SWEEP: usize = 8;
+/// How many contents one batch looks at to delete them: each costs a look through all versions of its project.
+const SWEEP: usize = 2;
 const DRAFT: &str = "agent_draft";
 /// How often a change of a draft is tried again that another one got in the way of.
 const RACES: usize = 16;
@@ -77,12 +77,14 @@ impl ProjectStore {
                  on conflict (project_id, hash) do update set released_at = null",
                 params![self.project, content.hash, content.html, self.store.ids().now()],
             );
-            self.sweep(&mut batch);
             if let Some(remember) = remember {
                 remember(&record)?.add_to(&mut batch, &self.store);
             }
             match self.store.db().commit(batch).await.map_err(Error::from) {
-                Ok(_) => return Ok(record),
+                Ok(_) => {
+                    self.sweep().await;
+                    return Ok(record);
+                }
                 Err(error) if error.is_guard(DRAFT) && races < RACES => races += 1,
                 Err(error) => return Err(error.into()),
             }
@@ -99,9 +101,11 @@ impl ProjectStore {
             let mut batch = Batch::new();
             self.change_draft(&mut batch, agent, &before, &draft)?;
             self.release(&mut batch, &old);
-            self.sweep(&mut batch);
             match self.store.db().commit(batch).await.map_err(Error::from) {
-                Ok(_) => return Ok(true),
+                Ok(_) => {
+                    self.sweep().await;
+                    return Ok(true);
+                }
                 Err(error) if error.is_guard(DRAFT) && races < RACES => races += 1,
                 Err(error) => return Err(error),
             }
@@ -154,7 +158,10 @@ impl ProjectStore {
     }
 
     /// Deletes HTML that was let go of long enough ago and that nothing names. A text that only looks like the name keeps it.
-    fn sweep(&self, batch: &mut Batch) {
+    ///
+    /// A batch of its own: it looks through all versions of the project, and nobody's upload may fail because that takes long.
+    async fn sweep(&self) {
+        let mut batch = Batch::new();
         let now = self.store.ids().now();
         let named = "exists (select 1 from agents where agents.project_id = $1 \
              and agents.draft like '%' || ui_contents.hash || '%') \
@@ -170,6 +177,9 @@ impl ProjectStore {
             values.clone(),
         );
         batch.exec(format!("delete from ui_contents where {due} and not ({named})"), values);
+        if let Err(error) = self.store.db().commit(batch).await {
+            tracing::warn!(error = %error, "HTML that nothing names could not be deleted; a later upload tries again.");
+        }
     }
 }
 

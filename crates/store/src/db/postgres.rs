@@ -99,11 +99,17 @@ impl Postgres {
     }
 
     pub(super) async fn read(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, DbError> {
-        let connection = self.connection().await?;
-        match self.in_time(run(&connection, sql, &params)).await {
-            Some(read) => read,
-            None => Err(DbError::Unavailable(given_up(connection))),
+        let mut last = None;
+        // A connection may have died in the pool unseen. Reading again does no harm; each try leaves one such connection less.
+        for _ in 0..self.pool.status().max_size {
+            let connection = self.connection().await?;
+            match self.in_time(run(&connection, sql, &params)).await {
+                Some(Err(error)) if connection.is_closed() => last = Some(error),
+                Some(read) => return read,
+                None => return Err(DbError::Unavailable(given_up(connection))),
+            }
         }
+        Err(last.unwrap_or_else(|| DbError::Unavailable("the pool holds no connections".to_owned())))
     }
 
     /// Waits for what the server answers, None when it says nothing for too long.

@@ -150,7 +150,11 @@ impl Readers {
             None => open_reader(&self.path)?,
         };
         let rows = query(&connection, sql, params);
-        lock(&self.idle).push(connection);
+        let mut idle = lock(&self.idle);
+        // Once the database is closed, a connection that is kept would leave the log behind.
+        if !self.places.is_closed() {
+            idle.push(connection);
+        }
         rows
     }
 }

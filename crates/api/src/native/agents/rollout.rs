@@ -6,6 +6,7 @@ use domain::agents::Percent;
 use domain::ids::AgentId;
 use domain::{Code, Problem};
 use http::StatusCode;
+use serde_json::Value;
 use store::agents::{AgentRecord, RolloutError};
 use utoipa::ToSchema;
 
@@ -70,7 +71,11 @@ fn version(fields: &Fields<'_>) -> Result<u32, Problem> {
 }
 
 fn share(fields: &Fields<'_>) -> Result<Percent, Problem> {
-    let Some(value) = fields.value("percent") else { return Ok(Percent::ALL) };
+    // A null is no absence here: whoever has lost count does not mean everybody.
+    if !fields.has("percent") {
+        return Ok(Percent::ALL);
+    }
+    let value = fields.value("percent").unwrap_or(&Value::Null);
     if !value.is_number() {
         return Err(fields.refuse("percent", "a whole number from 0 to 100"));
     }
