@@ -133,3 +133,34 @@ async fn replicas_share_tokens_keys_and_smiths() {
     other.admin().delete(&path).await.expect(204);
     client.get("/v1/smiths").await.expect_error(401, "unauthenticated");
 }
+
+/// Makes the commit that ends a run wait, after its statements have looked around, until a lock is free.
+const HOLD_ENDS: &str = "create function hold_end() returns trigger language plpgsql as \
+     $$ begin perform pg_advisory_xact_lock(42); return null; end $$; \
+     create constraint trigger hold_end after update on runs deferrable initially deferred \
+     for each row when (new.status = 'completed') execute function hold_end()";
+
+#[tokio::test]
+async fn a_run_that_queues_while_the_end_of_the_one_before_is_on_its_way_to_disk_has_its_turn() {
+    // No round comes to the rescue.
+    let server = Setup::on(Engine::Postgres)
+        .with_script("quick", "[[rule]]\nsay = \"Done.\"\n")
+        .with_configuration("[engine]\nlease_ms = 3600000\n")
+        .start()
+        .await;
+    let smith = server.smith(json!({"model": "scripted/quick"})).await;
+    let operator = server.database().unwrap().client().await;
+    operator.batch_execute(HOLD_ENDS).await.unwrap();
+    operator.batch_execute("select pg_advisory_lock(42)").await.unwrap();
+    let (start, path) = (json!({"input": "x", "thread_id": "t", "stream": true}), smith.path("/runs"));
+    let first = server.admin().stream(reqwest::Method::POST, &path, Some(&start)).await;
+    let waiting = "select count(*) from pg_locks join pg_database on pg_database.oid = pg_locks.database \
+                   where datname = current_database() and locktype = 'advisory' and not granted";
+    while operator.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 0 {}
+    // Its stream opens once it is stored and has looked for a free lane, in vain.
+    let second = server.admin().stream(reqwest::Method::POST, &path, Some(&start)).await;
+    operator.batch_execute("select pg_advisory_unlock(42)").await.unwrap();
+    for stream in [first, second] {
+        assert_eq!(stream.collect_until_end().await.last().unwrap().event, "run.completed");
+    }
+}
