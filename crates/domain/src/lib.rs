@@ -16,6 +16,7 @@ pub mod problems;
 pub mod response_format;
 pub mod run;
 pub mod smiths;
+pub mod tools;
 pub mod ui_templates;
 pub mod usage;
 pub mod variables;
