@@ -1,10 +1,11 @@
 //! The frames of a run: what a client sees while the run happens. One log per run, numbered from 0.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::ids::{RunId, SmithId};
+use crate::ids::{ApprovalId, RunId, SmithId};
 use crate::problems::Code;
+use crate::run::Elicitation;
 use crate::usage::Usage;
 
 /// Something the answer had to do without; the run completes all the same.
@@ -12,6 +13,50 @@ use crate::usage::Usage;
 pub struct Warning {
     pub code: String,
     pub message: String,
+}
+
+/// What a paused run waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PauseReason {
+    /// Decisions, and perhaps results.
+    Approval,
+    /// Results of calls that are carried out elsewhere.
+    Tool,
+}
+
+/// A call that a paused run waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingCall {
+    pub tool_call_id: String,
+    pub tool: String,
+    pub args: Map<String, Value>,
+    /// None: the call's result is awaited, not a decision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval_id: Option<ApprovalId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elicitation: Option<ElicitationFrame>,
+}
+
+/// What a tool asks the person, as frames show it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ElicitationFrame {
+    pub key: String,
+    pub message: String,
+    pub requested_schema: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_state: Option<String>,
+}
+
+impl ElicitationFrame {
+    pub fn new(elicitation: &Elicitation, request_state: Option<String>) -> Self {
+        Self {
+            key: elicitation.key.clone(),
+            message: elicitation.message.clone(),
+            requested_schema: elicitation.requested_schema.clone(),
+            request_state,
+        }
+    }
 }
 
 /// One event of a run's log. The fields are exactly those of the wire, in their order there.
@@ -28,6 +73,24 @@ pub enum Frame {
         #[serde(skip_serializing_if = "Option::is_none")]
         content_type: Option<String>,
     },
+    /// A call that this server carries out begins.
+    #[serde(rename = "tool.executing")]
+    ToolExecuting { tool: String, tool_call_id: String },
+    #[serde(rename = "tool.completed")]
+    ToolCompleted { tool: String, tool_call_id: String, is_error: bool },
+    /// A human has to decide. One for each question.
+    #[serde(rename = "approval.required")]
+    ApprovalRequired {
+        approval_id: ApprovalId,
+        tool: String,
+        tool_call_id: String,
+        args: Map<String, Value>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        elicitation: Option<Box<ElicitationFrame>>,
+        expires_at: String,
+    },
+    #[serde(rename = "run.paused")]
+    Paused { reason: PauseReason, tool_calls: Vec<PendingCall> },
     #[serde(rename = "run.completed")]
     Completed {
         stop_reason: String,
@@ -53,6 +116,10 @@ impl Frame {
             Self::Started { .. } => "run.started",
             Self::Delta { .. } => "message.delta",
             Self::MessageCompleted { .. } => "message.completed",
+            Self::ToolExecuting { .. } => "tool.executing",
+            Self::ToolCompleted { .. } => "tool.completed",
+            Self::ApprovalRequired { .. } => "approval.required",
+            Self::Paused { .. } => "run.paused",
             Self::Completed { .. } => "run.completed",
             Self::Failed { .. } => "run.failed",
             Self::Cancelled { .. } => "run.cancelled",
@@ -67,7 +134,7 @@ impl Frame {
 
     /// Returns the payload of the wire: `v`, `run_id` and the frame's own fields side by side.
     pub fn payload(&self, run: RunId) -> Value {
-        let mut payload = serde_json::Map::new();
+        let mut payload = Map::new();
         payload.insert("v".to_owned(), Value::from(1));
         payload.insert("run_id".to_owned(), Value::from(run.to_string()));
         if let Ok(Value::Object(mut tagged)) = serde_json::to_value(self)

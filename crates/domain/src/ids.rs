@@ -126,6 +126,7 @@ ids! {
     RunId = "run";
     TokenId = "tok";
     FileId = "file";
+    ApprovalId = "apr";
     CustomerId = "cus";
     RequestId = "req";
     /// A message among the items of a thread.

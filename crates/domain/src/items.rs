@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::content::{Content, Message, Role};
+use crate::content::{Content, Message, Part, Role};
 
 /// A call that a model wants made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,22 @@ pub struct ToolResult {
     pub name: String,
     pub output: String,
     pub is_error: bool,
+    /// Images and files that came with the text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Part>,
+}
+
+impl ToolResult {
+    /// Makes a result that tells the model why the call was not carried out.
+    pub fn error(call: &ToolCall, output: impl Into<String>) -> Self {
+        Self {
+            call_id: call.id.clone(),
+            name: call.name.clone(),
+            output: output.into(),
+            is_error: true,
+            attachments: Vec::new(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,13 +72,15 @@ impl Item {
                 let attachments = match &message.content {
                     Content::Text(_) => 0,
                     Content::Parts(parts) => {
-                        parts.iter().filter(|part| !matches!(part, crate::content::Part::Text { .. })).count()
+                        parts.iter().filter(|part| !matches!(part, Part::Text { .. })).count()
                     }
                 };
                 message.content.text().len().saturating_add(attachments.saturating_mul(ATTACHMENT))
             }
             Self::ToolCall(call) => call.name.len().saturating_add(call.arguments.len()),
-            Self::ToolResult(result) => result.output.len(),
+            Self::ToolResult(result) => {
+                result.output.len().saturating_add(result.attachments.len().saturating_mul(ATTACHMENT))
+            }
         };
         u64::try_from(bytes.div_ceil(4).saturating_add(FRAME)).unwrap_or(u64::MAX)
     }

@@ -1,175 +1,16 @@
 //! `decide` and `apply`: what a run does next, and what an outcome changes. Without I/O, clock or chance.
 
-use serde::{Deserialize, Serialize};
+mod calling;
 
+use super::calls::{State, Step};
+use super::input::{Choice, Input, Reply, Verdict};
+use super::phase::{Action, Ending, Limits, Phase, Refusal};
 use super::status::{Status, StopReason};
-use crate::frames::{Frame, Warning};
-use crate::ids::SmithId;
-use crate::items::{Item, ToolCall, ToolResult};
+use crate::frames::{Frame, PendingCall, Warning};
+use crate::items::Item;
 use crate::problems::Code;
+use crate::tools::OnReject;
 use crate::usage::{Tokens, Usage};
-
-/// What bounds a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// How often a run may call the model before it is stopped as a loop.
-    pub model_calls: u32,
-}
-
-/// What a model answered, once its stream has ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reply {
-    /// All text of this answer.
-    pub text: String,
-    pub tool_calls: Vec<ToolCall>,
-    pub stop: StopReason,
-    pub tokens: Tokens,
-    pub verdict: Verdict,
-}
-
-/// Whether an answer has the form that was asked for. Judged by the engine, which knows JSON Schema.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    NotAsked,
-    Conforms,
-    Misses { why: String },
-}
-
-/// Something that happened to a run. All but the deltas of an answer under way are kept in its journal.
-///
-/// What cuts an answer off carries in `said` what the answer had said until then, see [`Run::saying`]: the fold over the
-/// journal sees no deltas.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Input {
-    /// The run left the queue.
-    Started {
-        smith_id: SmithId,
-        thread_id: String,
-        warnings: Vec<Warning>,
-    },
-    /// The model said a little more.
-    Delta {
-        text: String,
-    },
-    /// The provider took the call and named it, so that its answer can be fetched after a crash.
-    Accepted {
-        reference: String,
-    },
-    /// The model's answer is complete.
-    Replied {
-        reply: Reply,
-    },
-    /// The model could not be made to answer.
-    CallFailed {
-        code: Code,
-        message: String,
-        said: String,
-    },
-    /// The calls that the model asked for have their results.
-    Answered {
-        results: Vec<ToolResult>,
-    },
-    /// The server died during the run; what was under way is done again.
-    Resumed,
-    Cancelled {
-        reason: Option<String>,
-        said: String,
-    },
-    /// The run cannot go on: it brought its server down too often, or its stored state makes no sense.
-    Abandoned {
-        message: String,
-        said: String,
-    },
-}
-
-impl Input {
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Started { .. } => "started",
-            Self::Delta { .. } => "delta",
-            Self::Accepted { .. } => "accepted",
-            Self::Replied { .. } => "replied",
-            Self::CallFailed { .. } => "call_failed",
-            Self::Answered { .. } => "answered",
-            Self::Resumed => "resumed",
-            Self::Cancelled { .. } => "cancelled",
-            Self::Abandoned { .. } => "abandoned",
-        }
-    }
-
-    /// Tells whether the input is kept in the journal. Deltas are not: the frames hold them, and the reply repeats them.
-    pub const fn is_journaled(&self) -> bool {
-        !matches!(self, Self::Delta { .. })
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Phase {
-    Queued,
-    Thinking,
-    Calling(Vec<ToolCall>),
-    Ended(Ending),
-}
-
-impl Phase {
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Thinking => "thinking",
-            Self::Calling(_) => "calling",
-            Self::Ended(_) => "ended",
-        }
-    }
-}
-
-/// How a run ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Ending {
-    Completed { stop_reason: StopReason },
-    Failed { code: Code, message: String },
-    Cancelled { reason: Option<String> },
-}
-
-impl Ending {
-    pub const fn status(&self) -> Status {
-        match self {
-            Self::Completed { .. } => Status::Completed,
-            Self::Failed { .. } => Status::Failed,
-            Self::Cancelled { .. } => Status::Cancelled,
-        }
-    }
-
-    pub const fn stop_reason(&self) -> &'static str {
-        match self {
-            Self::Completed { stop_reason } => stop_reason.as_str(),
-            Self::Failed { .. } => "error",
-            Self::Cancelled { .. } => "cancelled",
-        }
-    }
-}
-
-/// What has to be done for a run to move on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Nothing: its turn on the thread has not come.
-    Wait,
-    CallModel,
-    /// These calls have no result yet.
-    CallTools(Vec<ToolCall>),
-    /// Nothing, ever.
-    Rest,
-}
-
-/// The input does not fit where the run stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a run that is {phase} cannot take the input {input}")]
-pub struct Refusal {
-    pub phase: &'static str,
-    pub input: &'static str,
-}
 
 /// The state of a run: a fold over its journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -195,6 +36,7 @@ pub struct Run {
     reference: Option<String>,
     tokens: Option<Tokens>,
     warnings: Vec<Warning>,
+    suggested_replies: Vec<String>,
 }
 
 impl Run {
@@ -214,6 +56,7 @@ impl Run {
             reference: None,
             tokens: None,
             warnings: Vec::new(),
+            suggested_replies: Vec::new(),
         }
     }
 
@@ -228,7 +71,7 @@ impl Run {
         let mut run = Self::new(limits, content_type);
         for (input, next_seq) in journal {
             // Naming the call does not begin another one: deltas of it may already lie before that entry.
-            let same_call = matches!(input, Input::Accepted { .. });
+            let same_call = matches!(input, Input::Accepted { .. } | Input::Warned { .. });
             run.apply(input)?;
             run.next_seq = next_seq;
             if !same_call {
@@ -264,17 +107,26 @@ impl Run {
     /// Decides what the run needs next.
     pub fn decide(&self) -> Action {
         match &self.phase {
-            Phase::Queued => Action::Wait,
+            Phase::Queued | Phase::Paused(_) => Action::Wait,
             Phase::Thinking => Action::CallModel,
-            Phase::Calling(calls) => Action::CallTools(calls.clone()),
+            Phase::Calling(step) => {
+                let ready = step.ready();
+                if !ready.is_empty() {
+                    Action::CallTools(ready)
+                } else if step.is_under_way() {
+                    Action::AwaitTools
+                } else {
+                    Action::Pause
+                }
+            }
             Phase::Ended(_) => Action::Rest,
         }
     }
 
-    /// Applies an outcome and returns the frames that tell it.
+    /// Applies an outcome and returns the frames that tell it. A refused input changes nothing.
     pub fn apply(&mut self, input: Input) -> Result<Vec<Frame>, Refusal> {
         let refusal = Refusal { phase: self.phase.name(), input: input.name() };
-        let frames = match (&self.phase, input) {
+        let frames = match (&mut self.phase, input) {
             (Phase::Queued, Input::Started { smith_id, thread_id, warnings }) => {
                 self.warnings = warnings;
                 let started = vec![Frame::Started { smith_id, thread_id }];
@@ -298,14 +150,50 @@ impl Run {
                     if tools_have_run && code == Code::ModelRequestFailed { Code::RunFailed } else { code };
                 self.end(Ending::Failed { code, message })
             }
-            (Phase::Calling(calls), Input::Answered { results }) => {
-                let complete =
-                    calls.iter().all(|call| results.iter().any(|result| result.call_id == call.id));
-                if !complete {
+            (Phase::Thinking | Phase::Calling(_), Input::Warned { warnings }) => {
+                warnings.into_iter().for_each(|warning| self.warn(warning));
+                Vec::new()
+            }
+            (Phase::Calling(step), Input::Intended { calls }) => {
+                calling::intended(step, &calls).ok_or(refusal)?
+            }
+            (Phase::Calling(step), Input::Settled { settlement }) => {
+                let frame = calling::settled(step, &settlement).ok_or(refusal)?;
+                if !settlement.suggested_replies.is_empty() {
+                    self.suggested_replies = settlement.suggested_replies;
+                }
+                self.go_on_if_settled(vec![frame])
+            }
+            (Phase::Calling(step), Input::Asked { call_id, questions, gate, request_state }) => {
+                let call = step.call_mut(&call_id).filter(|call| call.state == State::Begun);
+                call.ok_or(refusal)?.ask(questions, gate, request_state);
+                Vec::new()
+            }
+            (Phase::Calling(step), Input::Paused { at }) => {
+                if !step.ready().is_empty() || step.is_under_way() {
                     return Err(refusal);
                 }
-                self.transcript.extend(results.into_iter().map(Item::ToolResult));
-                self.begin_call()
+                let frames = step.pause(at);
+                self.phase = Phase::Paused(step.clone());
+                frames
+            }
+            (Phase::Paused(step), Input::Decided { approval, choice }) => {
+                let is_rejection = matches!(choice, Choice::Reject { .. });
+                let on_reject = step.decide(approval, choice).ok_or(refusal)?;
+                if is_rejection && on_reject == OnReject::End {
+                    self.end(Ending::Completed { stop_reason: StopReason::ApprovalRejected })
+                } else {
+                    self.go_on_after_pause()
+                }
+            }
+            (Phase::Paused(step), Input::Delivered { results }) => {
+                // On a copy: a delivery with one result too many changes nothing.
+                let mut delivered = step.clone();
+                if results.is_empty() || !delivered.deliver(results) {
+                    return Err(refusal);
+                }
+                *step = delivered;
+                self.go_on_after_pause()
             }
             (Phase::Thinking, Input::Resumed) => {
                 self.attempt = self.attempt.saturating_add(1);
@@ -316,9 +204,8 @@ impl Run {
                     discard_after: self.call_first_seq.saturating_sub(1),
                 }]
             }
-            // Calls are repeated without a word to the client: no frame of theirs was cut.
-            (Phase::Calling(_), Input::Resumed) => Vec::new(),
-            (Phase::Thinking | Phase::Calling(_), Input::Cancelled { reason, said }) => {
+            (Phase::Calling(_), Input::Resumed) => self.take_up_calls(),
+            (Phase::Thinking | Phase::Calling(_) | Phase::Paused(_), Input::Cancelled { reason, said }) => {
                 self.say(&said);
                 self.end(Ending::Cancelled { reason })
             }
@@ -329,11 +216,17 @@ impl Run {
             _ => return Err(refusal),
         };
         self.next_seq = self.next_seq.saturating_add(u64::try_from(frames.len()).unwrap_or(0));
-        let resumed = matches!(frames.last(), Some(Frame::Resumed { .. } | Frame::Started { .. }));
-        if resumed {
+        // What a model says next begins behind what was told.
+        if !matches!(frames.last(), None | Some(Frame::Delta { .. })) {
             self.call_first_seq = self.next_seq;
         }
         Ok(frames)
+    }
+
+    fn warn(&mut self, warning: Warning) {
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
     }
 
     fn replied(&mut self, reply: Reply) -> Vec<Frame> {
@@ -360,8 +253,8 @@ impl Run {
         }
         self.transcript.extend(reply.tool_calls.iter().cloned().map(Item::ToolCall));
         self.call_text_start = self.text.len();
-        self.phase = Phase::Calling(reply.tool_calls);
-        Vec::new()
+        self.phase = Phase::Calling(Step::new(reply.tool_calls, reply.plans));
+        self.go_on_if_settled(Vec::new())
     }
 
     fn begin_call(&mut self) -> Vec<Frame> {
@@ -380,6 +273,17 @@ impl Run {
 
     fn end(&mut self, ending: Ending) -> Vec<Frame> {
         let mut frames = Vec::new();
+        if let Phase::Calling(step) | Phase::Paused(step) = &self.phase {
+            let why = match &ending {
+                Ending::Completed { .. } => {
+                    "The call was not made: a human rejected it, or another one beside it."
+                }
+                Ending::Failed { .. } => "The call was not finished: the run failed.",
+                Ending::Cancelled { .. } => "The call was not finished: the run was cancelled.",
+            };
+            let results = step.clone().into_results(why);
+            self.transcript.extend(results.map(Item::ToolResult));
+        }
         match &ending {
             Ending::Completed { stop_reason } => {
                 if !self.text.is_empty() {
@@ -421,6 +325,37 @@ impl Run {
             Phase::Ended(ending) => Some(ending),
             _ => None,
         }
+    }
+
+    /// Returns where the run stands, as its record shows it.
+    pub fn status(&self) -> Status {
+        match &self.phase {
+            Phase::Queued => Status::Queued,
+            Phase::Thinking | Phase::Calling(_) => Status::Running,
+            Phase::Paused(step) if step.is_open() => Status::PausedForApproval,
+            Phase::Paused(_) => Status::PausedForTool,
+            Phase::Ended(ending) => ending.status(),
+        }
+    }
+
+    /// Returns the calls that the run is about, if it is about any.
+    pub fn step(&self) -> Option<&Step> {
+        match &self.phase {
+            Phase::Calling(step) | Phase::Paused(step) => Some(step),
+            _ => None,
+        }
+    }
+
+    /// Returns what a paused run waits for, oldest first.
+    pub fn pending(&self) -> Vec<PendingCall> {
+        match &self.phase {
+            Phase::Paused(step) => step.pending(),
+            _ => Vec::new(),
+        }
+    }
+
+    pub fn suggested_replies(&self) -> &[String] {
+        &self.suggested_replies
     }
 
     pub fn next_seq(&self) -> u64 {

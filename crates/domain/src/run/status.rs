@@ -42,6 +42,7 @@ words! {
         MaxTokens = "max_tokens",
         ContentFilter = "content_filter",
         ToolCalls = "tool_calls",
+        ApprovalRejected = "approval_rejected",
     }
 }
 
