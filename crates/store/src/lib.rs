@@ -5,6 +5,7 @@
 //! (tokens by their id, signing keys, nodes, runs to recover). No query takes a bare id of a tenant's entity.
 
 pub mod agents;
+pub mod approvals;
 pub mod belongings;
 pub mod bootstrap;
 pub mod checkup;

@@ -1,5 +1,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use store::approvals::ApprovalChanges;
+use store::runs::Standing;
+
 use super::*;
 use crate::testing::both;
 
@@ -20,7 +23,9 @@ async fn stream_at_full_speed(
             takes_over: false,
             frames: NewFrames { from: seq, frames: vec![Frame::Delta { delta: "word ".to_owned() }] },
             journal: (1, vec![]),
-            end: None,
+            standing: Standing::Runs,
+            approvals: ApprovalChanges::default(),
+            remember: None,
             announce: false,
             at: store.ids().now(),
         };

@@ -1,6 +1,6 @@
 //! The list of tables that hold something of a smith.
 
-use domain::ids::{AgentId, CustomerId, FileId, Id, RunId, SmithId, TokenId};
+use domain::ids::{AgentId, ApprovalId, CustomerId, FileId, Id, RunId, SmithId, TokenId};
 use serde_json::{Map, Value};
 
 use super::{Attachment, Belonging, Column, Erase, Export, Found, Lines, Shown};
@@ -142,6 +142,28 @@ pub(crate) const BELONGINGS: &[Belonging] = &[
                 time("created_at"),
             ],
             hidden: &[],
+            attachment: None,
+        }),
+        erase: Erase::Delete,
+    },
+    Belonging {
+        table: "approvals",
+        found: Found::ByRun("run_id"),
+        key: &["id"],
+        export: Export::Lines(Lines {
+            file: "approvals.jsonl",
+            columns: &[
+                id::<ApprovalId>("id"),
+                id::<RunId>("run_id"),
+                text("status"),
+                text("resolution"),
+                sealed("request", &["id"]),
+                sealed("decision", &["id"]),
+                time("expires_at"),
+                time("created_at"),
+                time("resolved_at"),
+            ],
+            hidden: &["project_id", "smith_id"],
             attachment: None,
         }),
         erase: Erase::Delete,

@@ -14,11 +14,12 @@ use domain::run::{Ending, Input, StopReason};
 use domain::usage::Tokens;
 use serde_json::{Map, Value as Json, json};
 
+use crate::approvals::{ApprovalChanges, ApprovalRequest, NewApproval, Resolution};
 use crate::files::StoredFile;
 use crate::idempotency::{IdempotencyKey, Remember};
 use crate::model_keys::KeyOwner;
 use crate::runs::{
-    Append, End, JournalEntry, NewFrames, NewRun, NodeId, RunConfig, RunRequest, RunResult, Started,
+    Append, End, JournalEntry, NewFrames, NewRun, NodeId, RunConfig, RunRequest, RunResult, Standing, Started,
 };
 use crate::smiths::{NewSmith, SmithRecord};
 use crate::tokens::NewToken;
@@ -130,7 +131,7 @@ impl Person {
     pub(super) async fn finish(&self, project: &ProjectStore, run: RunId) -> bool {
         let frame = Frame::Completed { stop_reason: "end_turn".into(), usage: None, warnings: vec![] };
         let mut append = self.addition(run, 1, frame);
-        append.end = Some(End {
+        append.standing = Standing::Ends(End {
             ending: Ending::Completed { stop_reason: StopReason::EndTurn },
             tokens: Some(Tokens { input: 7, output: 2, ..Tokens::default() }),
             result: RunResult {
@@ -139,6 +140,22 @@ impl Person {
                 ..RunResult::default()
             },
         });
+        append.approvals = ApprovalChanges {
+            project: Some(project.id()),
+            smith: Some(self.smith.id),
+            asked: vec![NewApproval {
+                id: project.store.ids().mint(),
+                request: ApprovalRequest {
+                    tool_call_id: "call_1".into(),
+                    tool: "refund".into(),
+                    args: object(json!({"note": self.text("arguments")})),
+                    elicitation: None,
+                },
+                expires_at: project.store.ids().now(),
+            }],
+            decided: None,
+            closes: Some(Resolution::RunEnded),
+        };
         project.store.server().append_to_run(&append).await.unwrap().is_kept()
     }
 
@@ -151,7 +168,9 @@ impl Person {
             takes_over: false,
             frames: NewFrames { from: seq, frames: vec![frame] },
             journal: (1, vec![]),
-            end: None,
+            standing: Standing::Runs,
+            approvals: ApprovalChanges::default(),
+            remember: None,
             announce: false,
             at: domain::Timestamp::from_seconds(1),
         }

@@ -1,7 +1,7 @@
 //! Values and rows, the same for both engines.
 
 use domain::Timestamp;
-use domain::ids::{AgentId, FileId, Id as _, OrganizationId, ProjectId, RunId, SmithId, TokenId};
+use domain::ids::{AgentId, ApprovalId, FileId, Id as _, OrganizationId, ProjectId, RunId, SmithId, TokenId};
 
 use super::DbError;
 
@@ -117,7 +117,7 @@ macro_rules! ids {
     )*};
 }
 
-ids!(OrganizationId, ProjectId, AgentId, SmithId, RunId, TokenId, FileId);
+ids!(OrganizationId, ProjectId, AgentId, SmithId, RunId, TokenId, FileId, ApprovalId);
 
 /// A row that was read.
 #[derive(Clone, Debug, PartialEq)]

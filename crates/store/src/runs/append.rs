@@ -1,13 +1,15 @@
 //! Appending to a run: frames, journal entries, and its end, in one guarded batch.
 
 use domain::ids::{Id as _, RunId};
-use domain::run::Ending;
+use domain::run::{Ending, Status};
 use domain::usage::Tokens;
 use domain::{Code, Timestamp};
 
 use super::{FRAMES, JOURNAL, JournalEntry, NewFrames, NodeId, RESULT, RunResult};
+use crate::approvals::ApprovalChanges;
 use crate::codec::SmithSeal;
 use crate::db::params;
+use crate::idempotency::{self, Remember};
 use crate::{Batch, Error, ServerStore};
 
 /// The guard that keeps out whoever lost a run: a replica that slept through its lease, or a driver that was cancelled.
@@ -29,16 +31,38 @@ pub struct Append<'a> {
     pub frames: NewFrames,
     /// Journal entries and the position of the first.
     pub journal: (u64, Vec<JournalEntry>),
-    pub end: Option<End>,
+    pub standing: Standing,
+    pub approvals: ApprovalChanges,
+    /// The key of the request that made the change.
+    pub remember: Option<Remember>,
     /// Whether other processes are to be told.
     pub announce: bool,
     pub at: Timestamp,
+}
+
+/// How a run stands after an append.
+pub enum Standing {
+    /// It runs on where it ran.
+    Runs,
+    /// A paused run runs on, on this node.
+    TakenUp(NodeId),
+    Pauses(Pause),
+    Ends(End),
+}
+
+/// How a run waits for somebody outside, for its record.
+pub struct Pause {
+    pub status: Status,
+    pub tokens: Option<Tokens>,
+    pub result: RunResult,
 }
 
 /// What became of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Appended {
     Kept,
+    /// Nothing was kept: another request with the same idempotency key was faster.
+    KeyTaken,
     /// It is kept, and the run's lane is free for one that waits.
     KeptAndAnotherWaits,
     /// Nothing was kept: the run is no longer the writer's.
@@ -47,7 +71,7 @@ pub enum Appended {
 
 impl Appended {
     pub fn is_kept(self) -> bool {
-        self != Self::Lost
+        matches!(self, Self::Kept | Self::KeptAndAnotherWaits)
     }
 }
 
@@ -72,12 +96,12 @@ impl ServerStore {
     pub async fn append_to_run(&self, append: &Append<'_>) -> Result<Appended, Error> {
         let batch = self.append_batch(append)?;
         let last = batch.len().saturating_sub(1);
+        let ends = matches!(append.standing, Standing::Ends(_));
         match self.store.db().commit(batch).await.map_err(Error::from) {
-            Ok(outcome) if append.end.is_some() && !outcome.rows(last).is_empty() => {
-                Ok(Appended::KeptAndAnotherWaits)
-            }
+            Ok(outcome) if ends && !outcome.rows(last).is_empty() => Ok(Appended::KeptAndAnotherWaits),
             Ok(_) => Ok(Appended::Kept),
             Err(error) if error.is_guard(FENCE) => Ok(Appended::Lost),
+            Err(error) if error.is_guard(idempotency::GUARD) => Ok(Appended::KeyTaken),
             Err(error) => Err(error),
         }
     }
@@ -89,8 +113,10 @@ impl ServerStore {
         let next_seq = append.expected_seq.saturating_add(count);
         let mut batch = Batch::new();
         let (first, entries) = &append.journal;
-        match &append.end {
-            Some(end) => {
+        // A journaled outcome is progress: what brought the process down before was not this step.
+        let progress = entries.iter().any(|entry| entry.input.is_progress());
+        match &append.standing {
+            Standing::Ends(end) => {
                 let code = match &end.ending {
                     Ending::Failed { code, .. } => Some(code.as_str()),
                     _ => None,
@@ -120,16 +146,46 @@ impl ServerStore {
                         ],
                     )
                     .must_change_one_row(FENCE);
-                batch.exec(
-                    "insert into run_results (run_id, body) values ($1, $2)",
-                    params![run, append.seal.seal(RESULT, &run.as_bytes(), &end.result)?],
-                );
+                self.keep_result(&mut batch, append, &end.result)?;
             }
-            None => {
+            Standing::Pauses(pause) => {
+                let tokens = pause.tokens;
+                let count = |pick: fn(Tokens) -> u64| tokens.map(pick);
+                batch
+                    .exec(
+                        "update runs set status = $1, input_tokens = $2, output_tokens = $3, cache_read_tokens = $4, \
+                         cache_write_tokens = $5, reasoning_tokens = $6, next_seq = $7, updated_at = $8, owner = null, \
+                         crashes = 0, fence = fence + 1 where id = $9 and fence = $10 and next_seq = $11 \
+                         and status in ('running', 'paused_for_approval', 'paused_for_tool')",
+                        params![
+                            pause.status.as_str(),
+                            count(|tokens| tokens.input),
+                            count(|tokens| tokens.output),
+                            count(|tokens| tokens.cache_read),
+                            count(|tokens| tokens.cache_write),
+                            count(|tokens| tokens.reasoning),
+                            next_seq,
+                            now,
+                            run,
+                            append.fence,
+                            append.expected_seq
+                        ],
+                    )
+                    .must_change_one_row(FENCE);
+                self.keep_result(&mut batch, append, &pause.result)?;
+            }
+            Standing::TakenUp(node) => {
+                batch
+                    .exec(
+                        "update runs set status = 'running', owner = $1, next_seq = $2, fence = fence + 1, crashes = 0, \
+                         updated_at = $3 where id = $4 and fence = $5 and next_seq = $6 \
+                         and status in ('paused_for_approval', 'paused_for_tool')",
+                        params![*node, next_seq, now, run, append.fence, append.expected_seq],
+                    )
+                    .must_change_one_row(FENCE);
+            }
+            Standing::Runs => {
                 let taken = u64::from(append.takes_over);
-                // A journaled outcome is progress: what brought the process down before was not this step.
-                let progress =
-                    entries.iter().any(|entry| !matches!(entry.input.name(), "accepted" | "resumed"));
                 batch
                     .exec(
                         "update runs set next_seq = $1, fence = fence + $2, crashes = case when $3 = 1 then 0 else crashes end, \
@@ -138,6 +194,10 @@ impl ServerStore {
                     )
                     .must_change_one_row(FENCE);
             }
+        }
+        append.approvals.add_to(&mut batch, append)?;
+        if let Some(remember) = &append.remember {
+            remember.add_to(&mut batch, &self.store);
         }
         if count > 0 {
             let from = append.frames.from;
@@ -165,7 +225,7 @@ impl ServerStore {
                 ],
             );
         }
-        if append.end.is_some() {
+        if matches!(append.standing, Standing::Ends(_)) {
             // Asked in the same breath: most lanes have nobody waiting, and then nothing more is to do.
             batch.exec(
                 "select 1 from runs as ended join runs as waiting on waiting.smith_id = ended.smith_id \
@@ -177,6 +237,14 @@ impl ServerStore {
             batch.announce(if append.takes_over { format!("{TAKEN}{run}") } else { run.to_string() });
         }
         Ok(batch)
+    }
+
+    fn keep_result(&self, batch: &mut Batch, append: &Append<'_>, result: &RunResult) -> Result<(), Error> {
+        batch.exec(
+            "insert into run_results (run_id, body) values ($1, $2) on conflict (run_id) do update set body = excluded.body",
+            params![append.run, append.seal.seal(RESULT, &append.run.as_bytes(), result)?],
+        );
+        Ok(())
     }
 
     /// Gives a running run back, for whoever takes it next. A hand-over is no crash.

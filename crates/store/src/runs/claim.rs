@@ -5,6 +5,7 @@
 //! that wakes up finds its row gone, and its runs under a new fence.
 
 use domain::ids::{ProjectId, RunId, SmithId};
+use domain::run::Status;
 
 use super::NodeId;
 use crate::db::{Row, params};
@@ -206,7 +207,8 @@ impl ServerStore {
                  where runs.status = '{status}' and smiths.archived_at is not null"
             )
         };
-        let sql = format!("{} union all {} limit $1", of("running"), of("queued"));
+        let open = [Status::Running, Status::Queued, Status::PausedForApproval, Status::PausedForTool];
+        let sql = format!("{} limit $1", open.map(|status| of(status.as_str())).join(" union all "));
         let rows = self.store.db().read(&sql, params![limit]).await?;
         Ok(rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect::<Result<_, crate::DbError>>()?)
     }

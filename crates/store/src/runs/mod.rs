@@ -10,7 +10,7 @@ mod tests;
 mod unreadable;
 
 use domain::content::Message;
-use domain::frames::{Frame, Warning};
+use domain::frames::{Frame, PendingCall, Warning};
 use domain::ids::{AgentId, ProjectId, RunId, SmithId};
 use domain::items::Item;
 use domain::principals::Actor;
@@ -22,7 +22,7 @@ use domain::{Code, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use append::{Append, Appended, End, TAKEN};
+pub use append::{Append, Appended, End, Pause, Standing, TAKEN};
 pub use claim::Claimed;
 pub(crate) use read::after_prefix;
 pub use read::{Block, RunFilter, Saved};
@@ -80,6 +80,11 @@ pub struct RunResult {
     pub content_type: Option<String>,
     /// What the run added to its thread after its input.
     pub transcript: Vec<Item>,
+    /// What a paused run waits for, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending: Vec<PendingCall>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suggested_replies: Vec<String>,
     #[serde(default)]
     pub warnings: Vec<Warning>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

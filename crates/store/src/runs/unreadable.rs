@@ -113,6 +113,11 @@ impl ServerStore {
                 ],
             )
             .must_change_one_row(FENCE);
+        batch.exec(
+            "update approvals set status = 'rejected', resolution = 'run_ended', resolved_at = $2 \
+             where run_id = $1 and status = 'pending'",
+            params![run, now],
+        );
         if let Some(LastWords { seal, from, frames }) = telling {
             let last = from.saturating_add(u64::try_from(count).unwrap_or(0)).saturating_sub(1);
             batch.exec(

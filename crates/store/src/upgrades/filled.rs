@@ -12,12 +12,13 @@ use domain::{Code, ids::FileId};
 use serde_json::{Map, json};
 
 use super::STATUSES;
+use crate::approvals::ApprovalChanges;
 use crate::files::StoredFile;
 use crate::idempotency::{IdempotencyKey, Remember};
 use crate::model_keys::KeyOwner;
 use crate::runs::{
     Append, End, JournalEntry, NewFrames, NewRun, NodeId, RunConfig, RunError, RunFilter, RunRequest,
-    RunResult,
+    RunResult, Standing,
 };
 use crate::smiths::{NewSmith, SmithFilter, SmithRecord};
 use crate::tokens::NewToken;
@@ -152,7 +153,9 @@ async fn append(
         takes_over: false,
         frames: NewFrames { from: 1, frames },
         journal: (1, vec![]),
-        end,
+        standing: end.map_or(Standing::Runs, Standing::Ends),
+        approvals: ApprovalChanges::default(),
+        remember: None,
         announce: false,
         at: store.ids().now(),
     };

@@ -7,6 +7,7 @@ use domain::principals::ActorKind;
 use domain::run::{Ending, StopReason};
 
 use super::*;
+use crate::approvals::ApprovalChanges;
 use crate::smiths::{NewSmith, SmithRecord};
 use crate::testing::{both, open};
 use crate::{ProjectStore, SmithSeal, Store};
@@ -79,7 +80,7 @@ impl World {
     async fn finish(&self, run: RunId, fence: u64, seq: u64) -> Appended {
         let frame = Frame::Completed { stop_reason: "end_turn".into(), usage: None, warnings: vec![] };
         let mut append = append(run, &self.smith.seal, fence, seq, vec![frame]);
-        append.end = Some(End {
+        append.standing = Standing::Ends(End {
             ending: Ending::Completed { stop_reason: StopReason::EndTurn },
             tokens: Some(Tokens { input: 7, output: 2, ..Tokens::default() }),
             result: RunResult {
@@ -101,7 +102,9 @@ fn append(run: RunId, seal: &SmithSeal, fence: u64, seq: u64, frames: Vec<Frame>
         takes_over: false,
         frames: NewFrames { from: seq, frames },
         journal: (1, vec![]),
-        end: None,
+        standing: Standing::Runs,
+        approvals: ApprovalChanges::default(),
+        remember: None,
         announce: false,
         at: Timestamp::from_seconds(1),
     }
