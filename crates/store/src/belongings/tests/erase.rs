@@ -6,7 +6,8 @@ use vault::{Ids, MasterKey};
 
 use super::schema::dump;
 use super::{Person, key_of, project};
-use crate::belongings::Progress;
+use crate::belongings::registry::BELONGINGS;
+use crate::belongings::{Erase, Progress};
 use crate::idempotency::Remember;
 use crate::model_keys::KeyOwner;
 use crate::runs::{RunFilter, StartError};
@@ -256,6 +257,52 @@ async fn whoever_writes_while_the_smith_is_erased_leaves_nothing() {
             here.destroy_key(again.id).await.unwrap();
             while here.erase_some(again.id).await.unwrap() != Progress::Done {}
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_database_is_vacuumed_once_for_all_that_were_erased() {
+    both(async |location| {
+        let store = open(location.clone()).await;
+        let project = project(&store).await;
+        let server = store.server();
+        let people = [
+            Person::with_everything(&project, "ana", 1).await,
+            Person::with_everything(&project, "bo", 1).await,
+            Person::with_everything(&project, "cy", 1).await,
+        ];
+        assert!(!server.has_traces().await.unwrap());
+        let [ana, bo, cy] = &people;
+        erase(&project, ana).await;
+        erase(&project, bo).await;
+        // This one is under way, and comes later.
+        project.begin_erasing(cy.smith.id).await.unwrap().unwrap();
+        project.destroy_key(cy.smith.id).await.unwrap();
+        let Location::Postgres(_) = &location else {
+            assert!(!server.has_traces().await.unwrap(), "SQLite overwrites what it deletes");
+            assert_eq!(server.clear_traces().await.unwrap(), 0);
+            return;
+        };
+        assert!(server.has_traces().await.unwrap());
+        assert_eq!(server.clear_traces().await.unwrap(), 2);
+        assert!(!server.has_traces().await.unwrap());
+        let sql = "select relname::text, vacuum_count from pg_stat_user_tables";
+        let rows = store.db().read(sql, vec![]).await.unwrap();
+        let count_of = |table: &str| -> u64 {
+            let row = rows.iter().find(|row| row.get::<String>(0).unwrap() == table).unwrap();
+            row.get(1).unwrap()
+        };
+        for belonging in BELONGINGS {
+            let is_kept = matches!(belonging.erase, Erase::Keep(_));
+            assert_eq!(count_of(belonging.table), u64::from(!is_kept), "{}", belonging.table);
+        }
+        finish(&project, cy).await;
+        assert_eq!(server.clear_traces().await.unwrap(), 1);
+        assert_eq!(server.clear_traces().await.unwrap(), 0);
+        // Connections that are left are as they were: bounded.
+        let bound = store.db().read_one("select current_setting('statement_timeout')", vec![]).await.unwrap();
+        assert_eq!(bound.unwrap().get::<String>(0).unwrap(), "30s");
     })
     .await;
 }
