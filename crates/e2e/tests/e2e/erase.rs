@@ -9,14 +9,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use e2e::{Engine, Server, Setup, Smith, both};
 use reqwest::Method;
-use rusqlite::OpenFlags;
 use serde_json::{Value, json};
 use testkit::http::{Answer, Client};
 use testkit::upstream::{Gate, Reply, Upstream};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::support::{PERMISSIONS, entries, id, organization, project, token};
+use crate::support::{PERMISSIONS, entries, id, number, organization, project, reader, token};
 
 /// What a person has said or is known by, each with a word of its own.
 struct Person {
@@ -324,17 +323,7 @@ async fn a_replica_that_drives_a_run_of_the_erased_smith_writes_nothing_back() {
 
 /// Tells whether every erasure of the server is finished.
 async fn is_finished(server: &Server) -> bool {
-    let sql = "select count(*) from erasures where finished_at is null";
-    let left: i64 = match server.database() {
-        Some(database) => database.client().await.query_one(sql, &[]).await.unwrap().get(0),
-        None => reader(server).query_row(sql, [], |row| row.get(0)).unwrap(),
-    };
-    left == 0
-}
-
-fn reader(server: &Server) -> rusqlite::Connection {
-    rusqlite::Connection::open_with_flags(server.data().join("ingram.db"), OpenFlags::SQLITE_OPEN_READ_ONLY)
-        .unwrap()
+    number(server, "select count(*) from erasures where finished_at is null").await == 0
 }
 
 /// Waits for a round of the server to finish what was left.
@@ -407,21 +396,25 @@ async fn old_content_that_a_reader_holds_in_the_log_of_writes_goes_with_the_next
 
 const LARGE: usize = 3_500_000;
 
-/// A smith with more in a file than lies between a server and a client that does not read.
-async fn large(server: &Server) -> Smith {
-    let smith = server.smith(json!({"model": "scripted/demo"})).await;
+/// What somebody says with a large file that cannot be made smaller.
+pub(crate) fn noise() -> Value {
     let mut bytes = vec![0_u8; LARGE];
     rand::Rng::fill_bytes(&mut rand::rng(), &mut bytes);
     let file = json!({"type": "file", "filename": "noise.bin", "file_data": STANDARD.encode(bytes)});
-    let input = json!([{"role": "user", "content": [{"type": "text", "text": "Hello"}, file]}]);
-    let body = json!({"input": input, "stream": true});
+    json!([{"role": "user", "content": [{"type": "text", "text": "Hello"}, file]}])
+}
+
+/// A smith with more in a file than lies between a server and a client that does not read.
+async fn large(server: &Server) -> Smith {
+    let smith = server.smith(json!({"model": "scripted/demo"})).await;
+    let body = json!({"input": noise(), "stream": true});
     // The file is stored with the run, before its stream begins; what becomes of the run does not matter.
     server.admin().stream(Method::POST, &smith.path("/runs"), Some(&body)).await.take(1).await;
     smith
 }
 
 /// Begins to export, and reads no further than the first line of the head.
-async fn begun(server: &Server, smith: &Smith) -> TcpStream {
+pub(crate) async fn begun(server: &Server, smith: &Smith) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(16 * 1024).unwrap();
     let address = server.base_url().trim_start_matches("http://").parse().unwrap();
