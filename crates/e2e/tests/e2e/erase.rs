@@ -137,7 +137,7 @@ fn holds(bytes: &[u8], text: &str) -> bool {
         .any(|wanted| bytes.windows(wanted.len()).any(|part| part == *wanted))
 }
 
-fn unzipped(answer: &Answer) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn unzipped(answer: &Answer) -> BTreeMap<String, Vec<u8>> {
     assert_eq!(answer.status, 200, "{answer}");
     let mut archive = zip::ZipArchive::new(Cursor::new(answer.body.to_vec())).unwrap();
     let mut files = BTreeMap::new();
