@@ -8,7 +8,7 @@ use testkit::sse::text_of;
 use testkit::upstream::{Gate, Reply, Upstream};
 use tokio::time::timeout;
 
-use crate::erase::{begun, noise};
+use crate::erase::archives::{begun, noise};
 
 const ENGINES: [Engine; 2] = [Engine::Sqlite, Engine::Postgres];
 

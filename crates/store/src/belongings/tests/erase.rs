@@ -308,6 +308,30 @@ async fn the_database_is_vacuumed_once_for_all_that_were_erased() {
 }
 
 #[tokio::test]
+async fn a_vacuum_that_was_cut_short_is_still_to_come() {
+    let database = testkit::postgres::database().await;
+    let store = open(Location::Postgres(database.url())).await;
+    let project = project(&store).await;
+    let ana = Person::with_everything(&project, "ana", 1).await;
+    erase(&project, &ana).await;
+    let server = store.server();
+    let mut other = database.client().await;
+    let held = other.transaction().await.unwrap();
+    held.batch_execute("lock table smiths in share update exclusive mode").await.unwrap();
+    let cut = async {
+        let watch = database.client().await;
+        let sql = "select count(*) from pg_stat_activity where datname = current_database() \
+                   and query like 'vacuum%' and wait_event_type = 'Lock'";
+        while watch.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) == 0 {}
+        database.cut_connections().await;
+    };
+    let (cleared, ()) = futures::join!(server.clear_traces(), cut);
+    assert!(cleared.is_err());
+    assert!(server.has_traces().await.unwrap());
+    assert_eq!(server.clear_traces().await.unwrap(), 1);
+}
+
+#[tokio::test]
 async fn a_receipt_is_the_same_forever_and_another_project_has_none() {
     both(async |location| {
         let store = open(location).await;
