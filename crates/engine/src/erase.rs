@@ -50,28 +50,56 @@ impl Engine {
             self.inner.supersede(run);
             self.inner.hub.wake(run);
         }
-        let mut races = 0;
-        while races < RACES {
+        let mut patience = Patience::default();
+        loop {
             if self.inner.drained.is_cancelled() {
                 return Err(goes_on());
             }
-            match project.erase_some(smith).await? {
-                Progress::More => races = 0,
-                Progress::Elsewhere => {
-                    // The other one may have it; what is left is looked at again.
-                    races = 0;
-                    tokio::time::sleep(ELSEWHERE).await;
-                }
-                Progress::Raced => races += 1,
-                Progress::Done => return Ok(project.receipt(smith).await?),
-                Progress::Blocked => {
-                    tracing::warn!("Readers held up the end of an erasure; the next round tries again.");
-                    return Ok(project.receipt(smith).await?);
+            match patience.after(project.erase_some(smith).await?) {
+                Next::Again => {}
+                // The other one may have it; what is left is looked at again.
+                Next::Pause => tokio::time::sleep(ELSEWHERE).await,
+                Next::End => return Ok(project.receipt(smith).await?),
+                Next::GiveUp => {
+                    tracing::error!(
+                        "An erasure does not come to its end: something refers to the smith or its runs."
+                    );
+                    return Err(Problem::internal());
                 }
             }
         }
-        tracing::error!("An erasure does not come to its end: something refers to the smith or its runs.");
-        Err(Problem::internal())
+    }
+}
+
+/// What is done after a part of an erasure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Again,
+    Pause,
+    End,
+    GiveUp,
+}
+
+/// Counts how often in a row something got in the way of a part.
+#[derive(Default)]
+struct Patience {
+    races: usize,
+}
+
+impl Patience {
+    fn after(&mut self, part: Progress) -> Next {
+        self.races = if part == Progress::Raced { self.races.saturating_add(1) } else { 0 };
+        match part {
+            Progress::Raced if self.races >= RACES => Next::GiveUp,
+            Progress::Raced | Progress::More => Next::Again,
+            // However often: each time, somebody else has done it.
+            Progress::Elsewhere => Next::Pause,
+            Progress::Done => Next::End,
+            Progress::Blocked => {
+                tracing::warn!("Readers held up the end of an erasure; the next round tries again.");
+                Next::End
+            }
+        }
     }
 }
 
@@ -90,4 +118,47 @@ fn goes_on() -> Problem {
     let message = "The server shuts down before all rows of the smith are deleted. Its key is destroyed, and the erasure goes \
                    on when a server runs again. Repeat the request for the receipt.";
     Problem::new(Code::InternalError, message).after_work()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::both;
+
+    #[test]
+    fn who_is_always_second_never_gives_up_and_who_gets_nowhere_does() {
+        let mut patience = Patience::default();
+        for _ in 0..10 * RACES {
+            assert_eq!(patience.after(Progress::Elsewhere), Next::Pause);
+        }
+        for _ in 1..RACES {
+            assert_eq!(patience.after(Progress::Raced), Next::Again);
+        }
+        assert_eq!(patience.after(Progress::More), Next::Again, "a part that is done begins the count anew");
+        for _ in 1..RACES {
+            assert_eq!(patience.after(Progress::Raced), Next::Again);
+        }
+        assert_eq!(patience.after(Progress::Raced), Next::GiveUp);
+        for last in [Progress::Done, Progress::Blocked] {
+            assert_eq!(patience.after(last), Next::End);
+        }
+    }
+
+    #[tokio::test]
+    async fn erasers_that_meet_have_the_same_receipt() {
+        both(async |world| {
+            for _ in 0..4 {
+                world.run_elsewhere([9; 16]).await;
+            }
+            let smith = world.smith.id;
+            let erasers = (0..4).map(|_| world.engine.erase(&world.project, smith));
+            let receipts = futures::future::join_all(erasers).await;
+            let first = receipts[0].as_ref().unwrap().as_ref().unwrap();
+            assert_eq!(first.smith, smith);
+            for receipt in &receipts {
+                assert_eq!(receipt.as_ref().unwrap().as_ref(), Some(first));
+            }
+        })
+        .await;
+    }
 }

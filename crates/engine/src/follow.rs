@@ -214,3 +214,42 @@ impl Follower {
         Ok(left.is_empty())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::frames::Frame;
+    use domain::run::Ending;
+
+    use super::*;
+    use crate::driver::{Driver, Origin};
+    use crate::testing::both;
+
+    #[tokio::test]
+    async fn followers_of_a_driver_that_panics_look_for_themselves() {
+        both(async |world| {
+            let inner = &world.engine.inner;
+            let run = world.run_elsewhere([9; 16]).await;
+            let saved = world.project.saved_run(run).await.unwrap().unwrap();
+            let (seal, fence) = (saved.seal.clone(), saved.record.fence);
+            let driver =
+                Driver::resume(Arc::clone(inner), saved, Origin::Orphan, CancellationToken::new()).unwrap();
+            let started = Frame::Started { smith_id: world.smith.id, thread_id: "t".to_owned() };
+            inner.hub.topic(run).publish(driver::published(run, 0, vec![started]), None, inner.hub.window());
+            let mut follower =
+                world.engine.follow(world.project.clone(), seal, run, 0, Mode::Follow).unwrap();
+            assert_eq!(follower.next().await.unwrap().unwrap().len(), 1);
+            // The run ends in the database, and nobody says so: the follower trusts the driver here to tell it.
+            let ending = Ending::Failed { code: Code::RunFailed, message: "It ended.".to_owned() };
+            world.store.server().end_unreadable_run(run, fence, &ending).await.unwrap().unwrap();
+            let panicking = inner.tasks.spawn(async move {
+                let _driver = driver;
+                panic!("A driver panics.");
+            });
+            assert!(panicking.await.is_err());
+            let told = tokio::time::timeout(TRUST / 10, follower.next()).await.expect("it does not wait");
+            assert_eq!(told.unwrap().unwrap().last().unwrap().frame.event(), "run.failed");
+            assert!(follower.next().await.unwrap().is_none());
+        })
+        .await;
+    }
+}

@@ -17,6 +17,8 @@ use crate::{Driver, Engine, Inner, Origin};
 const HANDFUL: usize = 64;
 /// How long the database gets before a run is given back to it again.
 const GIVE_BACK_AGAIN: Duration = Duration::from_secs(1);
+/// How long it takes at least until the database's files are cleared after erasures again: that reads all their indexes.
+const CLEAR_AGAIN: Duration = Duration::from_secs(60);
 /// How many beats fall into one lease.
 const BEATS: u32 = 4;
 
@@ -126,11 +128,20 @@ struct Watch {
     erasing: Option<JoinHandle<()>>,
     /// Erasures that were not finished in the round before.
     unfinished: HashSet<SmithId>,
+    /// The clearing of the database's files that goes on beside the rounds, and when it began.
+    clearing: Option<(JoinHandle<()>, Instant)>,
 }
 
 impl Watch {
     fn new(shared: bool) -> Self {
-        Self { shared, seen: HashMap::new(), idle: HashSet::new(), erasing: None, unfinished: HashSet::new() }
+        Self {
+            shared,
+            seen: HashMap::new(),
+            idle: HashSet::new(),
+            erasing: None,
+            unfinished: HashSet::new(),
+            clearing: None,
+        }
     }
 
     /// Notes the others' beats and returns those that stood still for the whole lease.
@@ -175,6 +186,35 @@ impl Engine {
             }
         }
         self.finish_erasures(watch).await?;
+        self.clear_traces(watch).await?;
+        Ok(())
+    }
+
+    /// Has the database's files cleared of what erasures have deleted: beside the rounds, and for many erasures at once.
+    async fn clear_traces(&self, watch: &mut Watch) -> Result<(), store::Error> {
+        let is_soon = |(clearing, begun): &(JoinHandle<()>, Instant)| {
+            !clearing.is_finished() || begun.elapsed() < CLEAR_AGAIN
+        };
+        if watch.clearing.as_ref().is_some_and(is_soon) || !self.inner.store.server().has_traces().await? {
+            return Ok(());
+        }
+        let inner = Arc::clone(&self.inner);
+        let clearing = self.inner.tasks.spawn(async move {
+            let server = inner.store.server();
+            let cleared = tokio::select! {
+                () = inner.closing.cancelled() => return,
+                cleared = server.clear_traces() => cleared,
+            };
+            match cleared {
+                Ok(erasures) => {
+                    tracing::info!(erasures, "The database was vacuumed after erasures.");
+                }
+                Err(error) => {
+                    tracing::warn!(error = %error, "The database could not be vacuumed after erasures; a later round tries again.");
+                }
+            }
+        });
+        watch.clearing = Some((clearing, Instant::now()));
         Ok(())
     }
 

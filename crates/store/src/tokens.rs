@@ -1,10 +1,11 @@
 //! Tokens: minting, listing, revoking, and what is known of a presented one.
 
 use domain::Timestamp;
-use domain::ids::{OrganizationId, ProjectId, SmithId, TokenId};
+use domain::ids::{Id as _, OrganizationId, ProjectId, SmithId, TokenId};
 use domain::principals::Permission;
 use vault::{Claims, ISSUER, Subject, TokenKind, token_hash};
 
+use crate::codec::{Place, SmithSeal};
 use crate::db::{Row, Value, params};
 use crate::filter::Filter;
 use crate::idempotency::Remembering;
@@ -13,8 +14,11 @@ use crate::{Batch, DbError, Error, OrganizationStore, ProjectStore, ServerStore,
 const OWNER: &str = "token_owner";
 const TOKEN: &str = "token";
 
-const COLUMNS: &str =
-    "id, kind, organization_id, project_id, smith_id, name, scopes, created_at, expires_at, revoked_at";
+const COLUMNS: &str = "tokens.id, tokens.kind, tokens.organization_id, tokens.project_id, tokens.smith_id, tokens.name, \
+     tokens.scopes, tokens.created_at, tokens.expires_at, tokens.revoked_at, tokens.sealed_name, smiths.data_key";
+
+/// What a smith's token is called says something of the smith. Names of other tokens are in the clear.
+const NAME: Place = Place::new("tokens", "sealed_name");
 
 /// A token as lists show it. Its text is nowhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +87,7 @@ impl ProjectStore {
 
     /// Lists the project's tokens, newest first, expired and revoked ones too. Returns up to `limit` of them.
     pub async fn tokens(&self, before: Option<TokenId>, limit: usize) -> Result<Vec<TokenRecord>, Error> {
-        self.store.list_tokens(Filter::new("project_id = ?", self.project), before, limit).await
+        self.store.list_tokens(Filter::new("tokens.project_id = ?", self.project), before, limit).await
     }
 
     /// Revokes a token of the project; again is no error. Returns false when there is no such token.
@@ -107,8 +111,8 @@ impl OrganizationStore {
 
     /// Lists the organization's keys, newest first, expired and revoked ones too. Returns up to `limit` of them.
     pub async fn keys(&self, before: Option<TokenId>, limit: usize) -> Result<Vec<TokenRecord>, Error> {
-        let mut filter = Filter::new("organization_id = ?", self.organization);
-        filter.add_value("kind = ?", TokenKind::Organization.as_str());
+        let mut filter = Filter::new("tokens.organization_id = ?", self.organization);
+        filter.add_value("tokens.kind = ?", TokenKind::Organization.as_str());
         self.store.list_tokens(filter, before, limit).await
     }
 
@@ -171,13 +175,29 @@ impl Store {
         })
     }
 
+    /// Returns the seal of a smith that was not archived.
+    async fn live_seal(&self, project: ProjectId, smith: SmithId) -> Result<Option<SmithSeal>, Error> {
+        let sql = "select data_key from smiths where id = $1 and project_id = $2 and archived_at is null";
+        let Some(row) = self.db().read_one(sql, params![smith, project]).await? else { return Ok(None) };
+        let wrapped: Vec<u8> = row.get(0)?;
+        self.seal_of(smith, &wrapped).map(Some)
+    }
+
     /// Stores a token, provided that whom it stands for is there.
     async fn keep(&self, minted: Minted, remember: Remembering<'_, Minted>) -> Result<Option<Minted>, Error> {
         let record = &minted.record;
+        let (name, sealed_name) = match (record.subject, &record.name) {
+            (Subject::Smith(project, smith), Some(name)) => {
+                let Some(seal) = self.live_seal(project, smith).await? else { return Ok(None) };
+                (None, Some(seal.seal(NAME, &record.id.as_bytes(), name)?))
+            }
+            (_, name) => (name.as_deref(), None),
+        };
         let mut values = params![
             record.id,
             record.subject.kind().as_str(),
-            record.name.as_deref(),
+            name,
+            sealed_name,
             record.scopes.join(" "),
             token_hash(&minted.text),
             record.created_at,
@@ -187,25 +207,25 @@ impl Store {
         let owner = match record.subject {
             Subject::Organization(organization) => {
                 values.push(organization.into());
-                "organizations.id, null, null from organizations where organizations.id = $8"
+                "organizations.id, null, null from organizations where organizations.id = $9"
             }
             Subject::Project(project) => {
                 values.push(project.into());
-                "projects.organization_id, projects.id, null from projects where projects.id = $8 and projects.archived_at is null"
+                "projects.organization_id, projects.id, null from projects where projects.id = $9 and projects.archived_at is null"
             }
             Subject::Smith(project, smith) => {
                 values.extend([Value::from(project), Value::from(smith)]);
                 holding = self.db().dialect().holding_smith();
                 "projects.organization_id, projects.id, smiths.id from projects join smiths on smiths.project_id = projects.id \
-                 where projects.id = $8 and smiths.id = $9 and projects.archived_at is null and smiths.archived_at is null"
+                 where projects.id = $9 and smiths.id = $10 and projects.archived_at is null and smiths.archived_at is null"
             }
         };
         let mut batch = Batch::new();
         batch
             .exec(
                 format!(
-                    "insert into tokens (id, kind, name, scopes, hash, created_at, expires_at, organization_id, project_id, \
-                     smith_id) select $1, $2, $3, $4, $5, $6, $7, {owner}{holding}"
+                    "insert into tokens (id, kind, name, sealed_name, scopes, hash, created_at, expires_at, organization_id, \
+                     project_id, smith_id) select $1, $2, $3, $4, $5, $6, $7, $8, {owner}{holding}"
                 ),
                 values,
             )
@@ -227,11 +247,37 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<TokenRecord>, Error> {
         if let Some(before) = before {
-            filter.add_value("id < ?", before);
+            filter.add_value("tokens.id < ?", before);
         }
         let Some((conditions, limit, values)) = filter.finish(limit) else { return Ok(Vec::new()) };
-        let sql = format!("select {COLUMNS} from tokens where {conditions} order by id desc limit {limit}");
-        self.db().read(&sql, values).await?.iter().map(read).collect()
+        let sql = format!(
+            "select {COLUMNS} from tokens left join smiths on smiths.id = tokens.smith_id where {conditions} \
+             order by tokens.id desc limit {limit}"
+        );
+        self.db().read(&sql, values).await?.iter().map(|row| self.token(row)).collect()
+    }
+
+    fn token(&self, row: &Row) -> Result<TokenRecord, Error> {
+        let (id, subject) = (row.get(0)?, subject(row, 1)?);
+        Ok(TokenRecord {
+            id,
+            subject,
+            // One that cannot be read is as good as none: no list breaks off for it.
+            name: self.token_name(id, subject, row).or_else(without_damage)?,
+            scopes: scopes(row, 6)?,
+            created_at: row.get(7)?,
+            expires_at: row.get(8)?,
+            revoked_at: row.get(9)?,
+        })
+    }
+
+    fn token_name(&self, id: TokenId, subject: Subject, row: &Row) -> Result<Option<String>, Error> {
+        let sealed: Option<Vec<u8>> = row.get(10)?;
+        let (Subject::Smith(_, smith), Some(sealed)) = (subject, sealed) else { return Ok(row.get(5)?) };
+        let wrapped: Option<Vec<u8>> = row.get(11)?;
+        // An erasure destroys the key some time before it deletes the tokens.
+        let Some(wrapped) = wrapped.filter(|wrapped| !wrapped.is_empty()) else { return Ok(None) };
+        self.seal_of(smith, &wrapped)?.open(NAME, &id.as_bytes(), &sealed).map(Some)
     }
 
     async fn revoke(&self, sql: &'static str, values: Vec<Value>) -> Result<bool, Error> {
@@ -245,16 +291,8 @@ impl Store {
     }
 }
 
-fn read(row: &Row) -> Result<TokenRecord, Error> {
-    Ok(TokenRecord {
-        id: row.get(0)?,
-        subject: subject(row, 1)?,
-        name: row.get(5)?,
-        scopes: scopes(row, 6)?,
-        created_at: row.get(7)?,
-        expires_at: row.get(8)?,
-        revoked_at: row.get(9)?,
-    })
+fn without_damage(error: Error) -> Result<Option<String>, Error> {
+    if error.is_damage() { Ok(None) } else { Err(error) }
 }
 
 /// Reads whom a token stands for from four columns: kind, organization, project, smith.

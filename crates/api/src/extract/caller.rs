@@ -112,3 +112,26 @@ fn principal(verified: &Verified, presented: &PresentedToken) -> Principal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+    use vault::token_hash;
+
+    use crate::Options;
+    use crate::testing::TestApp;
+
+    #[tokio::test]
+    async fn a_checked_signature_is_trusted_for_as_long_as_is_set() {
+        for (seconds, is_trusted) in [(60, true), (0, false)] {
+            let options = Options { signature_cache_seconds: seconds, ..Options::default() };
+            let app = TestApp::start_with(options, crate::router).await;
+            let token = app.admin_token().await;
+            for _ in 0..2 {
+                assert_eq!(app.call(&token, "GET", "/v1/smiths", Value::Null).await.status, 200);
+                let trusted = app.app.shared.signatures.get(&token_hash(&token));
+                assert_eq!(trusted.is_some(), is_trusted, "{seconds}");
+            }
+        }
+    }
+}

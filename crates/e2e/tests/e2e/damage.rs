@@ -2,8 +2,10 @@
 
 use e2e::{Engine, Server, Setup};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::upstream::{Gate, Reply, Upstream};
+
+use crate::erase::unzipped;
 
 const ENGINES: [Engine; 2] = [Engine::Sqlite, Engine::Postgres];
 
@@ -99,5 +101,43 @@ async fn what_is_left_of_damaged_runs_is_listed_and_streamed() {
         // The thread goes on without the turn that cannot be read.
         let run = smith.run(&json!({"input": "hello again", "thread_id": "result"})).await;
         assert_eq!(run["status"], "completed");
+    }
+}
+
+#[tokio::test]
+async fn of_a_smith_whose_key_is_damaged_there_are_records_and_an_archive_and_no_streams() {
+    for engine in ENGINES {
+        let mut server = Setup::on(engine).start().await;
+        let smiths = [server.smith(json!({})).await, server.smith(json!({})).await];
+        let mut runs = Vec::new();
+        for smith in &smiths {
+            let run = smith.run(&json!({"input": "hello", "thread_id": "t"})).await;
+            runs.push(smith.path(&format!("/runs/{}", run["id"].as_str().unwrap())));
+        }
+        server.kill().await;
+        // The one that was made first.
+        server
+            .alter("update smiths set data_key = 'x' where id = (select id from smiths order by id limit 1)")
+            .await;
+        server.start_again().await;
+        let admin = server.admin();
+        let record = admin.get(&runs[0]).await.expect(200);
+        assert_eq!(record["status"], "completed");
+        assert_eq!(record["warnings"][0]["code"], "content_unreadable");
+        for query in ["", "?after=1", "?follow=false"] {
+            let answer = admin.get(&format!("{}/events{query}", runs[0])).await;
+            answer.expect_error(422, "resume_failed");
+        }
+        admin.get(&format!("{}/events?after=x", runs[0])).await.expect_error(400, "invalid_cursor");
+        let files = unzipped(&admin.get(&smiths[0].path("/export")).await);
+        let manifest: Value = serde_json::from_slice(&files["manifest.json"]).unwrap();
+        assert_eq!(manifest["complete"], false);
+        let run: Value = serde_json::from_slice(&files["runs.jsonl"]).unwrap();
+        assert_eq!(run["thread_id"], "t");
+        let frames = admin.follow(&format!("{}/events", runs[1]), None).await.collect_until_end().await;
+        assert_eq!(frames.last().unwrap().event, "run.completed");
+        // It can be erased like any other.
+        admin.post(&smiths[0].path("/erase"), &json!({})).await.expect(200);
+        admin.get(&runs[0]).await.expect_error(404, "not_found");
     }
 }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use e2e::{Engine, Setup, Smith};
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::upstream::{Gate, Reply, Upstream};
@@ -10,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::entries;
+use crate::support::{entries, number};
 
 const BOTH: [Engine; 2] = [Engine::Sqlite, Engine::Postgres];
 
@@ -163,4 +165,67 @@ async fn connections_and_the_wait_for_a_head_are_bounded() {
     timeout(Duration::from_secs(20), slow.read_to_end(&mut rest)).await.unwrap().unwrap();
     timeout(Duration::from_secs(20), next.read_to_string(&mut answer)).await.unwrap().unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
+async fn what_waits_for_its_commit_is_bounded() {
+    for engine in BOTH {
+        let server = Setup::on(engine).with_variable("INGRAM_ENGINE_MAX_PENDING_BYTES", "25").start().await;
+        let upstream = Upstream::start().await;
+        upstream.answer(Reply::chunks(vec!["ten bytes "; 100]));
+        let smith = server.smith_on(&upstream).await;
+        // Nobody follows it, so that all of it would wait for its end and be a commit or two.
+        let run = smith.run(&Smith::says("Go on.")).await;
+        assert_eq!(run["output"]["content"].as_str().unwrap().len(), 1_000, "{run:#}");
+        let frames = number(&server, "select max(seq_to) from run_frames").await;
+        assert!(frames > 100, "{frames}");
+        // Three words are more than fits; with the last ones comes the end.
+        let longest = number(&server, "select max(seq_to - seq_from + 1) from run_frames").await;
+        assert!((3..=5).contains(&longest), "{longest}");
+    }
+}
+
+/// Lets several requests write at once while nothing can be written, and counts those that are answered 503 and then 201.
+async fn refused_and_kept(server: &e2e::Server, requests: usize, refused: usize, let_go: impl AsyncFnOnce()) {
+    let admin = server.admin();
+    let body = json!({});
+    let mut answers: FuturesUnordered<_> = (0..requests).map(|_| admin.post("/v1/smiths", &body)).collect();
+    for _ in 0..refused {
+        // Long before SQLite or PostgreSQL would give up by themselves, and before the time that is the default.
+        let answer = timeout(Duration::from_secs(4), answers.next()).await.unwrap().unwrap();
+        answer.expect_error(503, "storage_unavailable");
+    }
+    let_go().await;
+    let rest: Vec<u16> = answers.map(|answer| answer.status).collect().await;
+    assert!(rest.contains(&201), "{rest:?} {}", server.log());
+}
+
+#[tokio::test]
+async fn batches_that_wait_for_the_writer_are_bounded_and_so_is_the_wait_for_a_place() {
+    let server = Setup::on(Engine::Sqlite)
+        .with_variable("INGRAM_DATABASE_QUEUE", "1")
+        .with_variable("INGRAM_DATABASE_WAIT_MS", "1000")
+        .start()
+        .await;
+    server.smith(json!({})).await;
+    let other = rusqlite::Connection::open(server.data().join("ingram.db")).unwrap();
+    other.execute_batch("begin immediate").unwrap();
+    // At most two are with the writer, and one waits for it.
+    refused_and_kept(&server, 8, 5, async || other.execute_batch("rollback").unwrap()).await;
+    assert!(server.log().contains("the writer's queue is full"), "{}", server.log());
+}
+
+#[tokio::test]
+async fn the_wait_for_a_connection_is_bounded() {
+    let server = Setup::on(Engine::Postgres)
+        .with_variable("INGRAM_DATABASE_CONNECTIONS", "1")
+        .with_variable("INGRAM_DATABASE_WAIT_MS", "1000")
+        .start()
+        .await;
+    server.smith(json!({})).await;
+    let mut other = server.database().unwrap().client().await;
+    let held = other.transaction().await.unwrap();
+    held.batch_execute("lock table smiths in exclusive mode").await.unwrap();
+    // One has the connection.
+    refused_and_kept(&server, 4, 3, async || held.rollback().await.unwrap()).await;
 }

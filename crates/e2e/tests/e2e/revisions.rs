@@ -5,7 +5,7 @@ use futures::future::join_all;
 use insta::assert_json_snapshot;
 use serde_json::{Value, json};
 
-use crate::support::{entries, pages, redacted};
+use crate::support::{entries, id, pages, redacted};
 
 /// Reads all revisions as their numbers and snapshots.
 fn history(revisions: &[Value]) -> Vec<(u64, String)> {
@@ -91,6 +91,40 @@ async fn what_was_never_there_cannot_be_restored() {
         server.admin().delete(&smith.path("")).await.expect(204);
         server.admin().post(&path, &json!({})).await.expect_error(404, "not_found");
         server.admin().get(&smith.path("/revisions")).await.expect_error(404, "not_found");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_move_and_a_pin_are_no_revisions_and_none_brings_them_back() {
+    both(async |server| {
+        let admin = server.admin();
+        let mut agents = Vec::new();
+        for name in ["one", "two"] {
+            let agent =
+                admin.post("/v1/agents", &json!({"name": name, "instructions": name})).await.expect(201);
+            let path = format!("/v1/agents/{}/versions", id(&agent));
+            for _ in 0..2 {
+                admin.post(&path, &json!({})).await.expect(201);
+            }
+            agents.push(id(&agent).to_owned());
+        }
+        let smith = server.smith(json!({"model": "scripted/demo"})).await;
+        let revisions = async || history(entries(&admin.get(&smith.path("/revisions")).await.expect(200)));
+        let made = revisions().await;
+        assert_eq!(made, [(1, json!({"model": "scripted/demo"}).to_string())]);
+        let body = json!({"smith_ids": [smith.id]});
+        admin.post(&format!("/v1/agents/{}/attach", agents[0]), &body).await.expect(200);
+        admin.patch(&smith.path(""), &json!({"pin": 1})).await.expect(200);
+        admin.patch(&smith.path(""), &json!({"pin": null})).await.expect(200);
+        admin.patch(&smith.path(""), &json!({"agent_id": agents[1], "pin": 2})).await.expect(200);
+        assert_eq!(revisions().await, made, "what the smith overrides is what it was");
+        admin.patch(&smith.path(""), &json!({"model": null})).await.expect(200);
+        admin.post(&smith.path("/revisions/1/restore"), &json!({})).await.expect(200);
+        let shown = admin.get(&smith.path("")).await.expect(200);
+        let stays = (&shown["agent_id"], &shown["agent_version"], &shown["instructions"], &shown["model"]);
+        assert_eq!(stays, (&json!(agents[1]), &json!(2), &json!("two"), &json!("scripted/demo")));
+        assert_eq!(revisions().await.len(), 3);
     })
     .await;
 }

@@ -1,9 +1,14 @@
 //! SIGTERM: what is under way ends or is handed over.
 
+use std::time::Duration;
+
 use e2e::{Engine, Setup};
 use serde_json::json;
 use testkit::sse::text_of;
 use testkit::upstream::{Gate, Reply, Upstream};
+use tokio::time::timeout;
+
+use crate::erase::archives::{begun, noise};
 
 const ENGINES: [Engine; 2] = [Engine::Sqlite, Engine::Postgres];
 
@@ -50,4 +55,21 @@ async fn a_run_that_does_not_end_in_time_is_handed_to_the_next_start() {
         assert_eq!(text_of(&seen), "One two.");
         assert_eq!(seen.last().unwrap().event, "run.completed");
     }
+}
+
+#[tokio::test]
+async fn who_does_not_read_its_answer_holds_a_shutdown_up_for_a_bounded_time() {
+    let mut server = Setup::on(Engine::Sqlite).with_variable("INGRAM_SERVER_CLOSE_MS", "100").start().await;
+    let smith = server.smith(json!({"model": "scripted/demo"})).await;
+    for _ in 0..2 {
+        // More than fits between the two, however much the system keeps for them.
+        smith.run(&json!({"input": noise()})).await;
+    }
+    let unread = begun(&server, &smith).await;
+    server.terminate();
+    // Less than the time that answers get by default.
+    let ended = timeout(Duration::from_secs(4), server.ended()).await;
+    assert!(ended.is_ok_and(|well| well), "{}", server.log());
+    assert!(server.log().contains("Closed connections whose answers had not ended."), "{}", server.log());
+    drop(unread);
 }

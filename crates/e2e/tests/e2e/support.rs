@@ -258,3 +258,17 @@ pub(crate) async fn pages(client: &Client, path: &str, limit: usize) -> Vec<Valu
         }
     }
 }
+
+/// Opens the file of the embedded database for reading.
+pub(crate) fn reader(server: &Server) -> rusqlite::Connection {
+    let file = server.data().join("ingram.db");
+    rusqlite::Connection::open_with_flags(file, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()
+}
+
+/// Reads a number from the database.
+pub(crate) async fn number(server: &Server, sql: &str) -> i64 {
+    match server.database() {
+        Some(database) => database.client().await.query_one(sql, &[]).await.unwrap().get(0),
+        None => reader(server).query_row(sql, [], |row| row.get(0)).unwrap(),
+    }
+}

@@ -10,7 +10,7 @@ use domain::ids::{ProjectId, RunId, SmithId};
 
 use super::registry::{ANONYMOUS_USAGE, BELONGINGS};
 use super::{Belonging, Erase, Export, Found};
-use crate::db::params;
+use crate::db::{Scrubbed, params};
 use crate::runs::TAKEN;
 use crate::{Batch, Error, ProjectStore, ServerStore};
 
@@ -168,13 +168,16 @@ impl ProjectStore {
         last.exec("delete from smiths where id = $1 and project_id = $2", params![smith, self.project]);
         db.commit(last).await?;
         // Not finished before that: a crash in between would leave the old content of pages in the log of writes.
-        if !db.scrub().await? {
-            return Ok(Progress::Blocked);
-        }
+        let now = self.store.ids().now();
+        let scrubbed_at = match db.scrub().await? {
+            Scrubbed::Blocked => return Ok(Progress::Blocked),
+            Scrubbed::Now => Some(now),
+            Scrubbed::Later => None,
+        };
         let mut finished = self.step(smith, step.saturating_add(2));
         finished.exec(
-            "update erasures set finished_at = $1 where smith_id = $2",
-            params![self.store.ids().now(), smith],
+            "update erasures set finished_at = $1, scrubbed_at = $2 where smith_id = $3",
+            params![now, scrubbed_at, smith],
         );
         db.commit(finished).await?;
         Ok(Progress::Done)
@@ -259,7 +262,37 @@ impl ServerStore {
             .await?;
         Ok(rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect::<Result<_, crate::DbError>>()?)
     }
+
+    /// Tells whether finished erasures have left something in the files of the database that can be cleared now.
+    pub async fn has_traces(&self) -> Result<bool, Error> {
+        let sql = format!("{TO_SCRUB} limit 1");
+        Ok(self.store.db().read_one(&sql, params![]).await?.is_some())
+    }
+
+    /// Clears the files of the database of what finished erasures have deleted. It may take long.
+    ///
+    /// Returns how many erasures that were.
+    pub async fn clear_traces(&self) -> Result<usize, Error> {
+        let db = self.store.db();
+        // Known before, because what is deleted meanwhile may be missed.
+        let erasures = db.read(&format!("{TO_SCRUB} limit $1"), params![ROWS]).await?;
+        let erased: Vec<SmithId> = erasures.iter().map(|row| row.get(0)).collect::<Result<_, _>>()?;
+        if erased.is_empty() {
+            return Ok(0);
+        }
+        let deleted = BELONGINGS.iter().filter(|belonging| !matches!(belonging.erase, Erase::Keep(_)));
+        db.vacuum(&deleted.map(|belonging| belonging.table).collect::<Vec<_>>()).await?;
+        let now = self.store.ids().now();
+        let mut batch = Batch::new();
+        for smith in &erased {
+            batch.exec("update erasures set scrubbed_at = $1 where smith_id = $2", params![now, *smith]);
+        }
+        db.commit(batch).await?;
+        Ok(erased.len())
+    }
 }
+
+const TO_SCRUB: &str = "select smith_id from erasures where finished_at is not null and scrubbed_at is null";
 
 fn holds_files(belonging: &Belonging) -> bool {
     matches!(&belonging.export, Export::Lines(lines) if lines.attachment.is_some())

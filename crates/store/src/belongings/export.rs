@@ -9,7 +9,7 @@ use futures::Stream;
 use serde_json::json;
 
 use super::registry::BELONGINGS;
-use super::row::Columns;
+use super::row::{Columns, UNREADABLE};
 use super::{Attachment, Belonging, Export, Found, Lines, Shown};
 use crate::codec::SmithSeal;
 use crate::db::{Row, Value, params};
@@ -40,7 +40,8 @@ pub enum Piece {
 pub struct Archive {
     project: ProjectStore,
     smith: SmithId,
-    seal: SmithSeal,
+    /// None when the smith's key is damaged: then nothing that is sealed can be shown.
+    seal: Option<SmithSeal>,
     begun_at: Timestamp,
 }
 
@@ -56,8 +57,11 @@ impl ProjectStore {
             )
             .await?;
         let Some(row) = row else { return Ok(None) };
-        let wrapped: Vec<u8> = row.get(0)?;
-        let seal = self.store.seal_of(smith, &wrapped)?;
+        let wrapped = row.get::<Vec<u8>>(0).map_err(Error::from);
+        let seal = match wrapped.and_then(|wrapped| self.store.seal_of(smith, &wrapped)) {
+            Err(error) if error.is_damage() => None,
+            seal => Some(seal?),
+        };
         Ok(Some(Archive { project: self.clone(), smith, seal, begun_at: self.store.ids().now() }))
     }
 }
@@ -65,10 +69,11 @@ impl ProjectStore {
 impl Archive {
     /// Reads the archive. It is complete when the stream ends without an error.
     ///
-    /// What is written for the smith meanwhile may be in it or not. A smith that is erased meanwhile is an error.
+    /// What is written for the smith meanwhile may be in it or not. A smith that is erased meanwhile is an error. What is damaged
+    /// is left out, and the archive says so: in the line that it is missing from, and as a number in the manifest.
     pub fn pieces(self) -> impl Stream<Item = Result<Piece, Error>> + Send {
         try_stream! {
-            let (mut files, mut left_out) = (Vec::new(), Vec::new());
+            let (mut files, mut left_out, mut is_complete) = (Vec::new(), Vec::new(), true);
             for belonging in BELONGINGS {
                 let lines = match &belonging.export {
                     Export::Lines(lines) => lines,
@@ -78,25 +83,45 @@ impl Archive {
                     }
                 };
                 yield Piece::File(lines.file.to_owned());
-                let mut rows = 0_usize;
+                let (mut rows, mut damaged, mut missing) = (0_usize, 0_usize, 0_usize);
                 let mut walk = Walk::over(&self, belonging, lines, None);
                 while let Some(page) = walk.page().await? {
                     rows = rows.saturating_add(page.len());
-                    yield Piece::Bytes(walk.written(&page)?);
+                    yield Piece::Bytes(walk.written(&page, &mut damaged)?);
                 }
-                files.push(json!({"name": lines.file, "rows": rows, "columns_left_out": lines.hidden}));
-                let Some(attachment) = &lines.attachment else { continue };
-                let mut walk = Walk::over(&self, belonging, lines, Some(attachment));
-                while let Some(page) = walk.page().await? {
-                    for row in &page {
-                        yield Piece::File((attachment.path)(&walk.columns.line(row, lines, &self.seal)?));
-                        yield Piece::Bytes(walk.columns.attached(row, attachment, &self.seal)?);
+                if let Some(attachment) = &lines.attachment {
+                    let mut walk = Walk::over(&self, belonging, lines, Some(attachment));
+                    while let Some(page) = walk.page().await? {
+                        for row in &page {
+                            let content = match walk.columns.attached(row, attachment, self.seal.as_ref()) {
+                                Err(error) if error.is_damage() => {
+                                    missing = missing.saturating_add(1);
+                                    continue;
+                                }
+                                content => content?,
+                            };
+                            let line = walk.columns.line(row, lines, self.seal.as_ref())?;
+                            yield Piece::File((attachment.path)(&line));
+                            yield Piece::Bytes(content);
+                        }
                     }
                 }
+                is_complete &= damaged == 0 && missing == 0;
+                files.push(json!({
+                    "name": lines.file,
+                    "rows": rows,
+                    "unreadable_rows": damaged,
+                    "unreadable_files": missing,
+                    "columns_left_out": lines.hidden,
+                }));
             }
             self.is_there().await?;
+            if !is_complete {
+                tracing::error!("What is stored of a smith is damaged: its archive says what of it cannot be read.");
+            }
             let manifest = json!({
                 "format": FORMAT,
+                "complete": is_complete,
                 "smith_id": self.smith,
                 "begun_at": self.begun_at.to_string(),
                 "files": files,
@@ -158,11 +183,12 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Writes rows as lines.
-    fn written(&self, page: &[Row]) -> Result<Vec<u8>, Error> {
+    /// Writes rows as lines, and counts those of which something cannot be read.
+    fn written(&self, page: &[Row], damaged: &mut usize) -> Result<Vec<u8>, Error> {
         let mut text = Vec::new();
         for row in page {
-            let line = self.columns.line(row, self.lines, &self.archive.seal)?;
+            let line = self.columns.line(row, self.lines, self.archive.seal.as_ref())?;
+            *damaged = damaged.saturating_add(usize::from(line.contains_key(UNREADABLE)));
             serde_json::to_writer(&mut text, &line)?;
             text.push(b'\n');
         }

@@ -194,6 +194,7 @@ pub(crate) const BELONGINGS: &[Belonging] = &[
             columns: &[
                 id::<TokenId>("id"),
                 text("name"),
+                sealed("sealed_name", &["id"]),
                 text("scopes"),
                 time("created_at"),
                 time("expires_at"),

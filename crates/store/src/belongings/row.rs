@@ -2,10 +2,15 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::{Attachment, Belonging, Lines, Shown};
+use super::{Attachment, Belonging, Column, Lines, Shown};
 use crate::codec::{Place, SmithSeal};
 use crate::db::{Row, Value};
 use crate::{DbError, Error};
+
+/// Under this name a line lists its columns that cannot be read.
+pub(super) const UNREADABLE: &str = "unreadable";
+
+const NO_KEY: DbError = DbError::Corrupt("the data key of a smith cannot be read");
 
 /// The columns that are read of a table, each once.
 pub(super) struct Columns {
@@ -50,32 +55,22 @@ impl Columns {
         place.map_or(Err(DbError::Corrupt("a column was not read")), |place| row.value(place))
     }
 
-    /// Renders a row as the object of its line.
+    /// Renders a row as the object of its line. What is damaged is null there, and listed as `unreadable`.
     pub(super) fn line(
         &self,
         row: &Row,
         lines: &Lines,
-        seal: &SmithSeal,
+        seal: Option<&SmithSeal>,
     ) -> Result<Map<String, Json>, Error> {
         let mut line = Map::new();
+        let mut unreadable: Vec<&str> = Vec::new();
         for column in lines.columns {
-            let value = match (column.shown, self.value(row, column.name)?) {
-                (_, Value::Null) => Json::Null,
-                (Shown::Sealed(named), Value::Blob(sealed)) => {
-                    let place = Place::new(self.table, column.name);
-                    seal.open(place, &self.name_in_seal(row, named)?, sealed)?
+            let value = match self.shown(row, column, seal) {
+                Err(error) if error.is_damage() => {
+                    unreadable.push(column.name);
+                    Json::Null
                 }
-                (Shown::Id(written), Value::Blob(bytes)) => {
-                    let bytes = bytes.as_slice().try_into();
-                    Json::String(written(bytes.map_err(|_| DbError::Corrupt("an id has 16 bytes"))?))
-                }
-                (Shown::Time, Value::Int(micros)) => {
-                    Json::String(domain::Timestamp::from_micros(*micros).to_string())
-                }
-                (Shown::Number, Value::Int(number)) => Json::from(*number),
-                (Shown::Text, Value::Text(text)) => Json::String(text.clone()),
-                (Shown::Json, Value::Text(text)) => serde_json::from_str(text)?,
-                _ => return Err(DbError::Corrupt("a column is shown as what it is not").into()),
+                shown => shown?,
             };
             line.insert(column.name.to_owned(), value);
         }
@@ -83,7 +78,31 @@ impl Columns {
             let path = (attachment.path)(&line);
             line.insert("path".to_owned(), Json::String(path));
         }
+        if !unreadable.is_empty() {
+            line.insert(UNREADABLE.to_owned(), unreadable.into());
+        }
         Ok(line)
+    }
+
+    fn shown(&self, row: &Row, column: &Column, seal: Option<&SmithSeal>) -> Result<Json, Error> {
+        Ok(match (column.shown, self.value(row, column.name)?) {
+            (_, Value::Null) => Json::Null,
+            (Shown::Sealed(named), Value::Blob(sealed)) => {
+                let place = Place::new(self.table, column.name);
+                seal.ok_or(NO_KEY)?.open(place, &self.name_in_seal(row, named)?, sealed)?
+            }
+            (Shown::Id(written), Value::Blob(bytes)) => {
+                let bytes = bytes.as_slice().try_into();
+                Json::String(written(bytes.map_err(|_| DbError::Corrupt("an id has 16 bytes"))?))
+            }
+            (Shown::Time, Value::Int(micros)) => {
+                Json::String(domain::Timestamp::from_micros(*micros).to_string())
+            }
+            (Shown::Number, Value::Int(number)) => Json::from(*number),
+            (Shown::Text, Value::Text(text)) => Json::String(text.clone()),
+            (Shown::Json, Value::Text(text)) => serde_json::from_str(text)?,
+            _ => return Err(DbError::Corrupt("a column is shown as what it is not").into()),
+        })
     }
 
     /// Opens the bytes of a row that come as a file of their own.
@@ -91,13 +110,13 @@ impl Columns {
         &self,
         row: &Row,
         attachment: &Attachment,
-        seal: &SmithSeal,
+        seal: Option<&SmithSeal>,
     ) -> Result<Vec<u8>, Error> {
         let Value::Blob(sealed) = self.value(row, attachment.column)? else {
             return Err(DbError::Corrupt("sealed bytes were wanted").into());
         };
         let place = Place::new(self.table, attachment.column);
-        seal.open_bytes(place, &self.name_in_seal(row, attachment.sealed)?, sealed)
+        seal.ok_or(NO_KEY)?.open_bytes(place, &self.name_in_seal(row, attachment.sealed)?, sealed)
     }
 
     /// Writes the values that name a row in its seals: bytes as they are, numbers as eight bytes.

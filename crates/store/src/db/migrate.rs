@@ -13,6 +13,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     (4, "erase", include_str!("../../migrations/0004_erase.sql")),
     (5, "turns", include_str!("../../migrations/0005_turns.sql")),
     (7, "approvals", include_str!("../../migrations/0007_approvals.sql")),
+    (8, "traces", include_str!("../../migrations/0008_traces.sql")),
 ];
 
 /// Serialises replicas that start at the same time.

@@ -99,6 +99,16 @@ impl Dialect {
     }
 }
 
+/// What has become of the bytes of deleted rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scrubbed {
+    Now,
+    /// Something else was in the way; to be tried again.
+    Blocked,
+    /// They stay until [`Db::vacuum`] has been over their tables.
+    Later,
+}
+
 /// A handle on the database. Cheap to clone.
 #[derive(Clone)]
 pub struct Db(Engine);
@@ -183,14 +193,20 @@ impl Db {
         }
     }
 
-    /// Lets nothing that was deleted stay in files of the database that are not its own, as far as the engine lets us.
-    ///
-    /// Returns false when something else was in the way; then it is to be tried again.
-    pub(crate) async fn scrub(&self) -> Result<bool, DbError> {
+    /// Clears the files of the database of what was deleted, as far as the engine can and in no time.
+    pub(crate) async fn scrub(&self) -> Result<Scrubbed, DbError> {
         match &self.0 {
-            Engine::Sqlite(sqlite) => sqlite.scrub().await,
-            // What was deleted is gone once PostgreSQL has vacuumed, which is its own business.
-            Engine::Postgres(_) => Ok(true),
+            Engine::Sqlite(sqlite) if sqlite.scrub().await? => Ok(Scrubbed::Now),
+            Engine::Sqlite(_) => Ok(Scrubbed::Blocked),
+            Engine::Postgres(_) => Ok(Scrubbed::Later),
+        }
+    }
+
+    /// Has PostgreSQL free the space of deleted rows, and of their entries in indexes. It may take long.
+    pub(crate) async fn vacuum(&self, tables: &[&str]) -> Result<(), DbError> {
+        match &self.0 {
+            Engine::Sqlite(_) => Ok(()),
+            Engine::Postgres(postgres) => postgres.vacuum(tables).await,
         }
     }
 

@@ -161,6 +161,21 @@ impl Postgres {
         }
     }
 
+    /// Vacuums tables, one after the other, for as long as that takes.
+    pub(super) async fn vacuum(&self, tables: &[&str]) -> Result<(), DbError> {
+        // Of no use to others afterwards: it has no bound, and a caller that goes away leaves it in the middle.
+        let connection = Object::take(self.connection().await?);
+        let done = async {
+            connection.batch_execute("set statement_timeout = 0").await?;
+            for table in tables {
+                // Not in one text: several statements are a transaction, and it runs in none.
+                connection.batch_execute(&format!("vacuum (index_cleanup on) {table}")).await?;
+            }
+            Ok(())
+        };
+        done.await.map_err(|error| translate(&error))
+    }
+
     pub(super) fn close(&self) {
         self.pool.close();
     }

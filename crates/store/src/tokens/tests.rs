@@ -122,3 +122,44 @@ async fn organization_keys_and_project_tokens_are_listed_apart() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_name_of_a_smiths_token_is_sealed_with_the_smith() {
+    both(async |location| {
+        let store = open(location).await;
+        let project = project(&store).await;
+        let smith = project.ensure_smith(&NewSmith::default(), None).await.unwrap().smith.id;
+        let permissions = [Permission::RunsRead];
+        for name in ["old", "new"] {
+            project.mint_smith_token(smith, &permissions, &named(name), None).await.unwrap().unwrap();
+        }
+        project.mint_admin_token(&named("admin"), None).await.unwrap().unwrap();
+        let alter = async |sql: &str| {
+            let mut batch = Batch::new();
+            batch.exec(sql.to_owned(), vec![]);
+            store.db().commit(batch).await.unwrap();
+        };
+        let names = async || {
+            let tokens = project.tokens(None, 3).await.unwrap();
+            tokens.into_iter().map(|token| token.name).collect::<Vec<_>>()
+        };
+        let rows =
+            store.db().read("select name from tokens where smith_id is not null", vec![]).await.unwrap();
+        assert!(rows.iter().all(|row| row.get::<Option<String>>(0).unwrap().is_none()));
+        // One of a version that did not seal names.
+        alter(
+            "update tokens set name = 'old', sealed_name = null \
+               where id = (select id from tokens where smith_id is not null order by id limit 1)",
+        )
+        .await;
+        let text = |name: &str| Some(name.to_owned());
+        assert_eq!(names().await, [text("admin"), text("new"), text("old")]);
+        // One whose name cannot be read is listed without it, and so is one whose smith is being erased.
+        alter("update tokens set sealed_name = 'x' where sealed_name is not null").await;
+        assert_eq!(names().await, [text("admin"), None, text("old")]);
+        project.begin_erasing(smith).await.unwrap().unwrap();
+        project.destroy_key(smith).await.unwrap();
+        assert_eq!(names().await, [text("admin"), None, text("old")]);
+    })
+    .await;
+}

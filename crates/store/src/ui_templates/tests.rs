@@ -1,10 +1,14 @@
+use std::sync::Arc;
+use std::time::Duration;
+
 use domain::ids::AgentId;
 use serde_json::json;
+use vault::{Ids, MasterKey};
 
 use super::*;
-use crate::Store;
 use crate::idempotency::{GUARD, IdempotencyKey, Remember};
-use crate::testing::{Driven, both, open, open_at};
+use crate::testing::{Driven, both, open, open_at, options};
+use crate::{DbOptions, Location, Store};
 
 async fn project(store: &Store) -> (ProjectStore, AgentId) {
     let project = store.project(store.server().bootstrap().await.unwrap().project);
@@ -158,4 +162,32 @@ async fn an_upload_that_is_repeated_is_stored_once() {
         assert_eq!(answer, template.record("00").to_string().into_bytes());
     })
     .await;
+}
+
+#[tokio::test]
+async fn an_upload_does_not_fail_with_the_deletion_of_old_html() {
+    let database = testkit::postgres::database().await;
+    let clock = Driven::new();
+    let options = DbOptions {
+        statement_timeout: Duration::from_millis(500),
+        ..options(Location::Postgres(database.url()))
+    };
+    let ids = Ids::new(Arc::new(clock.clone()));
+    let store = Store::open(&options, MasterKey::from_bytes([7; 32]), ids).await.unwrap();
+    let (project, agent) = project(&store).await;
+    put(&project, agent, "card", "old").await;
+    put(&project, agent, "card", "new").await;
+    clock.advance(WAIT);
+    // Somebody holds what is to be deleted, for longer than a statement may take.
+    let mut other = database.client().await;
+    let held = other.transaction().await.unwrap();
+    let sql = "select 1 from ui_contents where hash = $1 for update";
+    assert_eq!(held.query(sql, &[&hash("old")]).await.unwrap().len(), 1);
+    put(&project, agent, "form", "newer").await;
+    assert_eq!(names(&project, agent).await, ["card", "form"]);
+    assert!(project.delete_ui_template(agent, "form").await.unwrap());
+    assert!(has(&project, "old").await);
+    held.rollback().await.unwrap();
+    put(&project, agent, "form", "newest").await;
+    assert!(!has(&project, "old").await);
 }

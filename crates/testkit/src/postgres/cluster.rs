@@ -27,6 +27,7 @@ const SETTINGS: &[&str] = &[
     "synchronous_commit=off",
     "full_page_writes=off",
     "wal_level=minimal",
+    "wal_recycle=off",
     "max_wal_senders=0",
     "checkpoint_timeout=1h",
     "autovacuum=off",

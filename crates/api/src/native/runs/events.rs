@@ -61,7 +61,6 @@ pub(crate) async fn events(
     State(app): State<App>,
 ) -> Result<Response, ApiError> {
     let get::Found { project, record, seal } = get::find(&app, &caller, &path, Permission::RunsRead).await?;
-    let seal = seal.ok_or_else(Problem::internal)?;
     // An event source that has seen nothing yet sends an empty one.
     let header = headers.get("last-event-id").filter(|value| !value.is_empty());
     let header = header.map(|value| value.to_str().unwrap_or("-"));
@@ -69,9 +68,17 @@ pub(crate) async fn events(
     // A reader that reconnects to an address with `?after=` must not go back.
     let from = seen.into_iter().flatten().max().map_or(0, |seen| seen.saturating_add(1));
     let mode = if query.flag("follow")? == Some(false) { Mode::Stored } else { Mode::Follow };
+    let seal = seal.ok_or_else(unreadable)?;
     let mut response = stream::follow(app.engine.follow(project, seal, record.id, from, mode)?);
     reply::name_run(&mut response, record.id, &record.thread_id);
     Ok(response)
+}
+
+/// Nothing of the run's frames can be read, because the key of its smith cannot.
+fn unreadable() -> Problem {
+    let message = "What is stored of this run cannot be read: the data key of its smith is damaged. GET …/runs/{rid} shows what \
+                   is left. Restore the smith's row from a backup of the database, or erase the smith.";
+    Problem::new(Code::ResumeFailed, message)
 }
 
 /// Reads a seq that was seen.

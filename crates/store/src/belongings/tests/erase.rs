@@ -6,7 +6,8 @@ use vault::{Ids, MasterKey};
 
 use super::schema::dump;
 use super::{Person, key_of, project};
-use crate::belongings::Progress;
+use crate::belongings::registry::BELONGINGS;
+use crate::belongings::{Erase, Progress};
 use crate::idempotency::Remember;
 use crate::model_keys::KeyOwner;
 use crate::runs::{RunFilter, StartError};
@@ -258,6 +259,76 @@ async fn whoever_writes_while_the_smith_is_erased_leaves_nothing() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn the_database_is_vacuumed_once_for_all_that_were_erased() {
+    both(async |location| {
+        let store = open(location.clone()).await;
+        let project = project(&store).await;
+        let server = store.server();
+        let people = [
+            Person::with_everything(&project, "ana", 1).await,
+            Person::with_everything(&project, "bo", 1).await,
+            Person::with_everything(&project, "cy", 1).await,
+        ];
+        assert!(!server.has_traces().await.unwrap());
+        let [ana, bo, cy] = &people;
+        erase(&project, ana).await;
+        erase(&project, bo).await;
+        // This one is under way, and comes later.
+        project.begin_erasing(cy.smith.id).await.unwrap().unwrap();
+        project.destroy_key(cy.smith.id).await.unwrap();
+        let Location::Postgres(_) = &location else {
+            assert!(!server.has_traces().await.unwrap(), "SQLite overwrites what it deletes");
+            assert_eq!(server.clear_traces().await.unwrap(), 0);
+            return;
+        };
+        assert!(server.has_traces().await.unwrap());
+        assert_eq!(server.clear_traces().await.unwrap(), 2);
+        assert!(!server.has_traces().await.unwrap());
+        let sql = "select relname::text, vacuum_count from pg_stat_user_tables";
+        let rows = store.db().read(sql, vec![]).await.unwrap();
+        let count_of = |table: &str| -> u64 {
+            let row = rows.iter().find(|row| row.get::<String>(0).unwrap() == table).unwrap();
+            row.get(1).unwrap()
+        };
+        for belonging in BELONGINGS {
+            let is_kept = matches!(belonging.erase, Erase::Keep(_));
+            assert_eq!(count_of(belonging.table), u64::from(!is_kept), "{}", belonging.table);
+        }
+        finish(&project, cy).await;
+        assert_eq!(server.clear_traces().await.unwrap(), 1);
+        assert_eq!(server.clear_traces().await.unwrap(), 0);
+        // Connections that are left are as they were: bounded.
+        let bound = store.db().read_one("select current_setting('statement_timeout')", vec![]).await.unwrap();
+        assert_eq!(bound.unwrap().get::<String>(0).unwrap(), "30s");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_vacuum_that_was_cut_short_is_still_to_come() {
+    let database = testkit::postgres::database().await;
+    let store = open(Location::Postgres(database.url())).await;
+    let project = project(&store).await;
+    let ana = Person::with_everything(&project, "ana", 1).await;
+    erase(&project, &ana).await;
+    let server = store.server();
+    let mut other = database.client().await;
+    let held = other.transaction().await.unwrap();
+    held.batch_execute("lock table smiths in share update exclusive mode").await.unwrap();
+    let cut = async {
+        let watch = database.client().await;
+        let sql = "select count(*) from pg_stat_activity where datname = current_database() \
+                   and query like 'vacuum%' and wait_event_type = 'Lock'";
+        while watch.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) == 0 {}
+        database.cut_connections().await;
+    };
+    let (cleared, ()) = futures::join!(server.clear_traces(), cut);
+    assert!(cleared.is_err());
+    assert!(server.has_traces().await.unwrap());
+    assert_eq!(server.clear_traces().await.unwrap(), 1);
 }
 
 #[tokio::test]

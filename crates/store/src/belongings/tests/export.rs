@@ -7,7 +7,7 @@ use super::{Person, key_of, project};
 use crate::belongings::registry::BELONGINGS;
 use crate::belongings::{Export, Piece};
 use crate::testing::{both, open};
-use crate::{Error, ProjectStore};
+use crate::{Batch, Error, ProjectStore};
 
 /// Puts the files of an archive together.
 async fn archive(project: &ProjectStore, person: &Person) -> Result<BTreeMap<String, Vec<u8>>, Error> {
@@ -150,6 +150,91 @@ async fn an_archived_smith_can_be_exported() {
         project.archive_smith(ana.smith.id).await.unwrap();
         let files = archive(&project, &ana).await.unwrap();
         assert_eq!(lines(&files["runs.jsonl"]).len(), 2);
+    })
+    .await;
+}
+
+async fn alter(project: &ProjectStore, statements: &[&str]) {
+    let mut batch = Batch::new();
+    for sql in statements {
+        batch.exec((*sql).to_owned(), vec![]);
+    }
+    project.store.db().commit(batch).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_archive_of_damaged_rows_ends_and_says_what_of_them_is_missing() {
+    both(async |location| {
+        let project = project(&open(location).await).await;
+        let ana = Person::with_everything(&project, "ana", 2).await;
+        let whole = archive(&project, &ana).await.unwrap();
+        let manifest: Json = serde_json::from_slice(&whole["manifest.json"]).unwrap();
+        assert_eq!(manifest["complete"], true);
+        let first = "(select id from runs order by id limit 1)";
+        alter(
+            &project,
+            &[
+                &format!("update runs set actor = 'x' where id = {first}"),
+                &format!("update run_results set body = 'x' where run_id = {first}"),
+                &format!("update run_requests set request = config, config = 'x' where run_id = {first}"),
+                "update files set content = 'x' where id = (select id from files order by id limit 1)",
+                "update files set description = 'x' where id = (select id from files order by id desc limit 1)",
+                "update smiths set profile = 'x'",
+            ],
+        )
+        .await;
+        let files = archive(&project, &ana).await.unwrap();
+        let manifest: Json = serde_json::from_slice(&files["manifest.json"]).unwrap();
+        assert_eq!(manifest["complete"], false);
+        for file in manifest["files"].as_array().unwrap() {
+            let name = file["name"].as_str().unwrap();
+            let unreadable: &[&str] = match name {
+                "runs.jsonl" => &["actor"],
+                "run_results.jsonl" => &["body"],
+                "run_requests.jsonl" => &["request", "config"],
+                "files.jsonl" => &["description"],
+                "smith.jsonl" => &["profile"],
+                _ => &[],
+            };
+            assert_eq!(file["unreadable_rows"], usize::from(!unreadable.is_empty()), "{name}");
+            assert_eq!(file["unreadable_files"], usize::from(name == "files.jsonl"), "{name}");
+            let (before, after) = (lines(&whole[name]), lines(&files[name]));
+            assert_eq!((file["rows"].as_u64(), after.len()), (Some(before.len() as u64), before.len()));
+            for (before, after) in before.into_iter().zip(after) {
+                let Some(columns) = after.get("unreadable") else {
+                    assert_eq!(before, after, "{name}");
+                    continue;
+                };
+                assert_eq!(*columns, serde_json::json!(unreadable), "{name}");
+                assert!(unreadable.iter().all(|column| after[*column].is_null()));
+                assert_eq!(before["id"], after["id"]);
+            }
+        }
+        let stored = lines(&files["files.jsonl"]);
+        let there = stored.iter().map(|file| files.contains_key(file["path"].as_str().unwrap()));
+        assert_eq!(there.collect::<Vec<_>>(), [false, true, true]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_archive_without_the_key_holds_what_was_never_sealed() {
+    both(async |location| {
+        let ana = {
+            let project = project(&open(location.clone()).await).await;
+            Person::with_everything(&project, "ana", 1).await
+        };
+        // Another process, which has no data key at hand yet.
+        let project = project(&open(location).await).await;
+        alter(&project, &["update smiths set data_key = 'x'"]).await;
+        let files = archive(&project, &ana).await.unwrap();
+        let manifest: Json = serde_json::from_slice(&files["manifest.json"]).unwrap();
+        assert_eq!(manifest["complete"], false);
+        assert!(files.keys().all(|name| !name.starts_with("files/")));
+        assert_eq!(lines(&files["smith.jsonl"])[0]["external_id"], "ana-external");
+        assert_eq!(lines(&files["runs.jsonl"])[0]["thread_id"], "ana-thread-0");
+        let frames = lines(&files["run_frames.jsonl"]);
+        assert!(frames.iter().all(|frame| frame["unreadable"] == serde_json::json!(["body"])));
     })
     .await;
 }
