@@ -58,11 +58,8 @@ fn judge(trouble: Trouble) -> Result<Revision, Trouble> {
     if trouble.has_code(ErrorCode::UNSUPPORTED_PROTOCOL_VERSION) {
         let data = trouble.error().and_then(|error| error.data.as_ref());
         let offered = data.and_then(|data| data.get("supported"));
-        // It has just refused the newest.
-        return match offered.and_then(Revision::among) {
-            Some(Revision::Initialized) => Ok(Revision::Initialized),
-            _ => Err(no_common_revision()),
-        };
+        // Also one that it has just refused: what it says of itself counts, and the next request will tell.
+        return offered.and_then(Revision::among).ok_or(no_common_revision());
     }
     if trouble.has_code(ErrorCode::HEADER_MISMATCH)
         || trouble.has_code(ErrorCode::MISSING_REQUIRED_CLIENT_CAPABILITY)
@@ -112,6 +109,7 @@ mod tests {
             judge(error(unsupported, supported(json!(["2025-11-25"])))).unwrap(),
             Revision::Initialized
         );
+        assert_eq!(judge(error(unsupported, supported(json!(["2026-07-28"])))).unwrap(), Revision::Stateless);
         assert!(judge(error(unsupported, supported(json!(["2099-01-01"])))).is_err());
         assert!(judge(error(unsupported, None)).is_err());
         let status = |status| judge(Trouble::Status { status, error: None });
