@@ -21,6 +21,7 @@ build: ## Builds the server: target/release/ingram.
 
 test: ## Installs what the tests need and lack, then runs the lints and all tests.
 	@scripts/test-prerequisites.sh
+	@scripts/test-peers.sh
 	@$(MAKE) --no-print-directory lint
 	@cargo nextest run --workspace
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that what the tests need is installed: PostgreSQL's programs, flock, curl and cargo-nextest.
+# Makes sure that what the tests need is installed: PostgreSQL's programs, flock, curl, npm, Python and cargo-nextest.
 # Installs through apt as root or with sudo; otherwise says what to install, and fails.
 set -euo pipefail
 
@@ -58,6 +58,12 @@ if ! command -v flock >/dev/null && ! install_package util-linux; then
 fi
 if ! command -v curl >/dev/null && ! install_package curl; then
     missing+=("curl: \`apt-get install curl\`")
+fi
+if ! command -v npm >/dev/null && ! install_package npm; then
+    missing+=("npm: \`apt-get install npm\`")
+fi
+if ! python3 -c 'import ensurepip, venv' 2>/dev/null && ! install_package python3-venv; then
+    missing+=("Python with venv: \`apt-get install python3-venv\`")
 fi
 if ! cargo nextest --version >/dev/null 2>&1; then
     echo "Installing cargo-nextest $nextest_version (it runs the tests) ..."

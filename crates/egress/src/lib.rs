@@ -9,6 +9,7 @@ mod address;
 mod client;
 mod guard;
 mod policy;
+pub mod sse;
 mod tls;
 
 pub use address::AddressClass;
