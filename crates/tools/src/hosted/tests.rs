@@ -73,6 +73,18 @@ async fn every_function_has_a_strict_schema_and_is_carried_out() {
     assert_eq!(seen.len(), 8);
 }
 
+#[test]
+fn every_tool_and_function_is_documented() {
+    let text = include_str!("../../../../docs/tools.md");
+    let tools = with_search();
+    for info in tools.catalogue() {
+        let row = text.lines().find(|line| line.starts_with(&format!("| `{}` |", info.name))).unwrap();
+        for function in tools.functions(info.name).unwrap() {
+            assert!(row.contains(&format!("`{}`", function.name)), "{row}: {}", function.name);
+        }
+    }
+}
+
 #[tokio::test]
 async fn calls_go_to_their_functions() {
     let tools = with_search();

@@ -136,7 +136,9 @@ impl WebSearch {
             return Answer::error(format!("`query` must have 1 to {MAX_QUERY} characters."));
         }
         if query.split_whitespace().count() > MAX_WORDS {
-            return Answer::error(format!("`query` may have at most {MAX_WORDS} words. Ask for less at once."));
+            return Answer::error(format!(
+                "`query` may have at most {MAX_WORDS} words. Ask for less at once."
+            ));
         }
         let count = count.unwrap_or(DEFAULT_COUNT).clamp(1, MAX_COUNT);
         match self.search(&Question { query, count }).await {

@@ -163,10 +163,13 @@ async fn a_provider_that_says_nothing_is_given_up() {
 #[tokio::test]
 async fn questions_have_their_bounds() {
     let (address, asked) = provider(200, "{}").await;
-    for wrong in
-        [json!({"query": " "}), json!({"query": "x".repeat(401)}),
-        json!({"query": "x ".repeat(51)}), json!({}), json!({"query": "x", "q": 1})]
-    {
+    for wrong in [
+        json!({"query": " "}),
+        json!({"query": "x".repeat(401)}),
+        json!({"query": "x ".repeat(51)}),
+        json!({}),
+        json!({"query": "x", "q": 1}),
+    ] {
         assert!(ask(SearchProvider::Brave, Some("k"), address, wrong.clone()).await.is_error, "{wrong}");
     }
     assert_eq!(asked.lock().unwrap().0, "");
