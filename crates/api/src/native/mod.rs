@@ -3,6 +3,7 @@
 mod agents;
 #[cfg(test)]
 mod checked;
+mod hosted_tools;
 mod model_keys;
 mod models;
 mod organization_keys;
@@ -23,6 +24,7 @@ use crate::errors::ApiError;
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(agents::routes())
+        .merge(hosted_tools::routes())
         .merge(model_keys::routes())
         .merge(models::routes())
         .merge(organization_keys::routes())

@@ -15,6 +15,7 @@ mod crash;
 mod damage;
 mod document;
 mod erase;
+mod hosted_tools;
 mod idempotency;
 mod isolation;
 mod kills;
