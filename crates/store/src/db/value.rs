@@ -1,7 +1,9 @@
 //! Values and rows, the same for both engines.
 
 use domain::Timestamp;
-use domain::ids::{AgentId, FileId, Id as _, OrganizationId, ProjectId, RunId, SmithId, TokenId};
+use domain::ids::{
+    AgentId, FileId, Id as _, McpServerId, OrganizationId, ProjectId, ProjectToolId, RunId, SmithId, TokenId,
+};
 
 use super::DbError;
 
@@ -117,7 +119,7 @@ macro_rules! ids {
     )*};
 }
 
-ids!(OrganizationId, ProjectId, AgentId, SmithId, RunId, TokenId, FileId);
+ids!(OrganizationId, ProjectId, AgentId, SmithId, RunId, TokenId, FileId, McpServerId, ProjectToolId);
 
 /// A row that was read.
 #[derive(Clone, Debug, PartialEq)]
