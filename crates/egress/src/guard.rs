@@ -136,6 +136,42 @@ mod tests {
     }
 
     #[test]
+    fn metadata_services_are_out_of_reach_of_a_local_server_too_however_they_are_written() {
+        for host in [
+            "169.254.169.254",
+            "169.254.43518",
+            "2852039166",
+            "0xA9FEA9FE",
+            "0xa9.0xfe.0xa9.0xfe",
+            "0251.0376.0251.0376",
+            "025177524776",
+            "[::ffff:169.254.169.254]",
+            "[::169.254.169.254]",
+            "[64:ff9b::169.254.169.254]",
+            "[2002:a9fe:a9fe::]",
+            "[fe80::a9fe:a9fe]",
+            "[fd00:ec2::254]",
+            "[fd00:0ec2:0:0:0:0:0:254]",
+            "[fd20:ce::254]",
+            "100.100.100.200",
+            "168.63.129.16",
+        ] {
+            let url = Url::parse(&format!("http://{host}/latest/meta-data")).unwrap();
+            for policy in [Policy::Public, Policy::LocalToo] {
+                let refused = Guard::new(policy).check_url(&url);
+                assert!(matches!(refused, Err(Refusal::Address { .. })), "{host}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_address_with_a_zone_is_no_url() {
+        for host in ["[fe80::1%25eth0]", "[fe80::1%eth0]", "[::1%25lo]", "[fd00:ec2::254%1]"] {
+            assert!(Url::parse(&format!("http://{host}/")).is_err(), "{host}");
+        }
+    }
+
+    #[test]
     fn a_name_is_left_to_the_moment_it_is_resolved() {
         assert_eq!(class_of("http://localhost/"), None);
         assert_eq!(class_of("https://api.example.com/"), None);
@@ -161,5 +197,9 @@ mod tests {
         let private = guard.check_resolved("private.test", addresses(&["10.0.0.1:0"]));
         assert!(matches!(private, Err(Refusal::Address { class: AddressClass::Private, .. })));
         assert_eq!(guard.check_resolved("nothing.test", addresses(&[])), Ok(Vec::new()));
+        for hidden in ["[::ffff:10.0.0.1]:0", "[64:ff9b::7f00:1]:0", "[2002:a9fe:a9fe::1]:0", "[fe80::1%3]:0"]
+        {
+            assert!(guard.check_resolved("hidden.test", addresses(&[hidden])).is_err(), "{hidden}");
+        }
     }
 }

@@ -3,16 +3,19 @@
 //! A tenant may give addresses (a model server, a tool, a webhook), and none of them may lead the server to where the
 //! tenant could not go itself. So every client carries a [`Guard`]. It checks hosts that are IP literals before a request
 //! is built, and all others when a connection is opened, on the very addresses that are then connected to: a name that
-//! changes its address between check and use gains nothing. Redirects are not followed.
+//! changes its address between check and use gains nothing. Redirects are followed only where that is asked for, and each
+//! address on the way passes the guard.
 
 mod address;
 mod client;
+mod follow;
 mod guard;
 mod policy;
 mod tls;
 
 pub use address::AddressClass;
 pub use client::{BuildError, Client, Egress, Timeouts};
+pub use follow::FollowError;
 pub use guard::Guard;
 pub use policy::{Policy, Refusal, Setting, UnknownSetting};
 pub use tls::tls_config;

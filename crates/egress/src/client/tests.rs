@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Redirect;
 use axum::routing::get;
 use reqwest::dns::{Addrs, Name, Resolving};
+use tokio::net::TcpListener;
 
 use super::*;
 use crate::AddressClass;
@@ -14,13 +15,13 @@ const TIMEOUTS: Timeouts =
     Timeouts { connect: Duration::from_secs(5), idle: Some(Duration::from_secs(5)), total: None };
 
 /// Answers each question with the next of its answers, and the last one from then on.
-struct Names {
+pub(crate) struct Names {
     answers: Vec<SocketAddr>,
     asked: AtomicUsize,
 }
 
 impl Names {
-    fn new(answers: &[&str]) -> Arc<Self> {
+    pub(crate) fn new(answers: &[&str]) -> Arc<Self> {
         let answers = answers.iter().map(|address| SocketAddr::new(address.parse().unwrap(), 0)).collect();
         Arc::new(Self { answers, asked: AtomicUsize::new(0) })
     }
@@ -36,7 +37,7 @@ impl Resolve for Names {
 
 /// Starts a server on loopback that tells who called, and sends whoever asks for `/away` to itself.
 async fn server() -> SocketAddr {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = listen().await;
     let address = listener.local_addr().unwrap();
     let router = Router::new()
         .route(
@@ -50,8 +51,24 @@ async fn server() -> SocketAddr {
         .route("/away", get(async move || Redirect::temporary(&format!("http://{address}/"))))
         // Closed after each answer, so that the next request has to connect again.
         .route("/close", get(async || [("connection", "close")]));
+    answer(listener, router);
+    address
+}
+
+async fn listen() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.unwrap()
+}
+
+fn answer(listener: TcpListener, router: Router) {
     #[expect(clippy::disallowed_methods, reason = "the server lives as long as the test's runtime")]
     tokio::spawn(async move { axum::serve(listener, router).await });
+}
+
+/// Starts a server with these routes on loopback.
+pub(crate) async fn serve(router: Router) -> SocketAddr {
+    let listener = listen().await;
+    let address = listener.local_addr().unwrap();
+    answer(listener, router);
     address
 }
 
@@ -59,7 +76,7 @@ fn url(host: &str, port: u16, path: &str) -> Url {
     Url::parse(&format!("http://{host}:{port}{path}")).unwrap()
 }
 
-fn client(policy: Policy, names: Arc<Names>) -> Client {
+pub(crate) fn client(policy: Policy, names: Arc<Names>) -> Client {
     Egress::with_resolver(names).unwrap().client(policy, TIMEOUTS).unwrap()
 }
 
