@@ -11,6 +11,7 @@ mod client;
 mod follow;
 mod guard;
 mod policy;
+pub mod sse;
 mod tls;
 
 pub use address::AddressClass;

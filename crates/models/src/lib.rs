@@ -15,7 +15,6 @@ pub mod parts;
 #[cfg(test)]
 mod samples;
 pub mod scripted;
-mod sse;
 mod trouble;
 mod wire;
 

@@ -6,11 +6,11 @@ use domain::items::ToolCall;
 use domain::response_format::ResponseFormat;
 use domain::run::StopReason;
 use domain::usage::Tokens;
+use egress::sse::SseEvent;
 use http::HeaderName;
 use serde_json::{Map, Value};
 
 use crate::call::{Event, Request, Turn};
-use crate::sse::SseEvent;
 use crate::trouble::Trouble;
 
 /// A request in a provider's wire, still without the provider's address.
@@ -187,17 +187,26 @@ pub(crate) fn is_text(media_type: &str) -> bool {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use egress::sse::Parser;
     use serde_json::json;
 
     use super::*;
-    use crate::sse;
+
+    /// Parses a whole stream.
+    fn parse(chunks: &[&[u8]]) -> Vec<SseEvent> {
+        let mut parser = Parser::new(1 << 20);
+        let mut events: Vec<_> =
+            chunks.iter().flat_map(|chunk| parser.push(chunk).expect("the stream is small")).collect();
+        events.extend(parser.finish());
+        events
+    }
 
     /// Decodes a recorded stream whole, then cut in two at every byte, and returns the events, deltas joined.
     pub(crate) fn decode<D: Decode>(stream: &str, decoder: impl Fn() -> D) -> Result<Vec<Event>, Trouble> {
         let run = |chunks: &[&[u8]]| {
             let mut decoder = decoder();
             let mut events = Vec::new();
-            for event in sse::parse(chunks) {
+            for event in parse(chunks) {
                 events.extend(decoder.on_event(&event)?);
                 if matches!(events.last(), Some(Event::Finished { .. })) {
                     return Ok(events);
@@ -224,7 +233,7 @@ pub(crate) mod tests {
         let end = stream.find(terminal).expect("the stream has its terminal event");
         for (cut, _) in stream.char_indices().take_while(|(cut, _)| *cut < end) {
             let mut decoder = decoder();
-            let events = sse::parse(&[&stream.as_bytes()[..cut]]);
+            let events = parse(&[&stream.as_bytes()[..cut]]);
             let ended = events
                 .iter()
                 .try_for_each(|event| decoder.on_event(event).map(|_| ()))

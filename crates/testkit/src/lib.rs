@@ -1,5 +1,5 @@
 //! Tools for tests that know nothing of the product: a private PostgreSQL, the contract checker, a strict reader of
-//! event streams, fake model providers, a proxy that fails on demand, and an HTTP client that checks every answer.
+//! event streams, fake model providers, a fake MCP server, a proxy that fails on demand, and an HTTP client that checks every answer.
 #![expect(
     clippy::panic,
     clippy::indexing_slicing,
@@ -8,6 +8,7 @@
 
 pub mod contract;
 pub mod http;
+pub mod mcp;
 pub mod postgres;
 pub mod proxy;
 pub mod sse;

@@ -4,5 +4,6 @@
 //! error of the caller: it is an answer with `is_error`, which the model reads.
 
 mod call;
+pub mod mcp;
 
 pub use call::{Answer, Attachment, Call, Elicitation, Outcome, Person, Reply, Resumption};

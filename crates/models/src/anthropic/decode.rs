@@ -3,11 +3,11 @@
 use domain::items::ToolCall;
 use domain::run::StopReason;
 use domain::usage::Tokens;
+use egress::sse::SseEvent;
 use serde_json::{Value, json};
 
 use super::{ANSWER_TOOL, OWN, answers_by_tool};
 use crate::call::{Event, Request};
-use crate::sse::SseEvent;
 use crate::trouble::Trouble;
 use crate::wire::{Decode, arguments_or_empty, closing, count, json, text};
 

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use egress::reqwest::Response;
+use egress::sse::{Parser, SseEvent};
 use tokio::time::{Instant, timeout_at};
 
 use super::{after, broken};
 use crate::call::Event;
 use crate::options::Options;
-use crate::sse::{Parser, SseEvent};
 use crate::trouble::Trouble;
 use crate::wire::Decode;
 

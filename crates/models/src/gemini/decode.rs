@@ -3,11 +3,11 @@
 use domain::items::ToolCall;
 use domain::run::StopReason;
 use domain::usage::Tokens;
+use egress::sse::SseEvent;
 use serde_json::{Map, Value, json};
 
 use super::OWN;
 use crate::call::{Event, Request};
-use crate::sse::SseEvent;
 use crate::trouble::Trouble;
 use crate::wire::{CallNames, Decode, closing, count, json as parse, text};
 

@@ -3,10 +3,10 @@
 use domain::items::ToolCall;
 use domain::run::StopReason;
 use domain::usage::Tokens;
+use egress::sse::SseEvent;
 use serde_json::Value;
 
 use crate::call::Event;
-use crate::sse::SseEvent;
 use crate::trouble::Trouble;
 use crate::wire::{Decode, arguments_or_empty, closing, count, json, text};
 

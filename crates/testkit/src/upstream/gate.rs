@@ -44,7 +44,7 @@ impl Gate {
         self.passes.available_permits() >= OPEN / 2
     }
 
-    pub(super) async fn pass(&self) {
+    pub(crate) async fn pass(&self) {
         self.arrived.send_modify(|arrived| *arrived += 1);
         // The semaphore is never closed.
         if let Ok(permit) = self.passes.acquire().await {

@@ -1,24 +1,26 @@
-//! Server-sent events as providers stream them: bytes in, events out.
+//! Server-sent events as model providers and tool servers stream them: bytes in, events out.
 //!
 //! The parser follows the format of the HTML standard (section 9.2) where it matters and is more forgiving where
-//! providers are careless: an event that the stream ends in without a blank line is handed out all the same.
+//! servers are careless: an event that the stream ends in without a blank line is handed out all the same.
+
+use std::time::Duration;
 
 /// One event of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct SseEvent {
+pub struct SseEvent {
     /// The `event:` line; empty where there was none.
-    pub(crate) name: String,
+    pub name: String,
     /// The `data:` lines, joined with line feeds.
-    pub(crate) data: String,
+    pub data: String,
 }
 
 /// An event is larger than the parser was told to keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooLarge;
+pub struct TooLarge;
 
 /// Cuts a stream of bytes into events. How the bytes are cut makes no difference to the events.
 #[derive(Debug)]
-pub(crate) struct Parser {
+pub struct Parser {
     max_event_bytes: usize,
     line: Vec<u8>,
     /// The line feed of a CR LF pair may come with the next bytes.
@@ -26,10 +28,12 @@ pub(crate) struct Parser {
     lines: u64,
     event: SseEvent,
     has_data: bool,
+    last_event_id: Option<String>,
+    retry: Option<Duration>,
 }
 
 impl Parser {
-    pub(crate) const fn new(max_event_bytes: usize) -> Self {
+    pub const fn new(max_event_bytes: usize) -> Self {
         Self {
             max_event_bytes,
             line: Vec::new(),
@@ -37,16 +41,28 @@ impl Parser {
             lines: 0,
             event: SseEvent { name: String::new(), data: String::new() },
             has_data: false,
+            last_event_id: None,
+            retry: None,
         }
     }
 
+    /// Returns the newest `id:` of the stream, by which a server that keeps its events can go on after it.
+    pub fn last_event_id(&self) -> Option<&str> {
+        self.last_event_id.as_deref()
+    }
+
+    /// Returns how long the server wants a client to wait before it connects again.
+    pub const fn retry(&self) -> Option<Duration> {
+        self.retry
+    }
+
     /// Returns how many lines were complete so far, comments included: a sign of life of the other side.
-    pub(crate) const fn lines(&self) -> u64 {
+    pub const fn lines(&self) -> u64 {
         self.lines
     }
 
     /// Takes more bytes and returns the events that they completed.
-    pub(crate) fn push(&mut self, mut bytes: &[u8]) -> Result<Vec<SseEvent>, TooLarge> {
+    pub fn push(&mut self, mut bytes: &[u8]) -> Result<Vec<SseEvent>, TooLarge> {
         let mut events = Vec::new();
         while let Some((&first, rest)) = bytes.split_first() {
             if std::mem::take(&mut self.after_carriage_return) && first == b'\n' {
@@ -65,7 +81,7 @@ impl Parser {
     }
 
     /// Ends the stream and returns the event that was not closed by a blank line, if there is one.
-    pub(crate) fn finish(mut self) -> Option<SseEvent> {
+    pub fn finish(mut self) -> Option<SseEvent> {
         if let Some(event) = self.end_line() {
             return Some(event);
         }
@@ -102,7 +118,12 @@ impl Parser {
                 }
                 self.event.data.push_str(value);
             }
-            // A comment, an id or a reconnection time: nothing that a decoder reads.
+            // An id with a NUL is to be ignored. Whoever sends it back needs one that a header can hold.
+            "id" if !value.contains('\0') => self.last_event_id = Some(value.to_owned()),
+            "retry" if value.bytes().all(|byte| byte.is_ascii_digit()) => {
+                self.retry = value.parse().ok().map(Duration::from_millis).or(self.retry);
+            }
+            // A comment, or nothing that anybody reads.
             _ => {}
         }
         None
@@ -114,9 +135,9 @@ impl Parser {
     }
 }
 
-/// Parses a whole stream, for tests of decoders.
+/// Parses a whole stream.
 #[cfg(test)]
-pub(crate) fn parse(chunks: &[&[u8]]) -> Vec<SseEvent> {
+fn parse(chunks: &[&[u8]]) -> Vec<SseEvent> {
     let mut parser = Parser::new(1 << 20);
     let mut events: Vec<_> =
         chunks.iter().flat_map(|chunk| parser.push(chunk).expect("the stream is small")).collect();
@@ -189,6 +210,17 @@ mod tests {
         assert_eq!(parser.lines(), 0);
         parser.push(b" here\n").unwrap();
         assert_eq!(parser.lines(), 1);
+    }
+
+    #[test]
+    fn the_newest_id_and_the_wait_before_a_reconnection_are_kept() {
+        let mut parser = Parser::new(100);
+        assert_eq!((parser.last_event_id(), parser.retry()), (None, None));
+        parser.push(b"id: a\nretry: 500\ndata\n\nid: b\nretry: soon\n: c\n").unwrap();
+        assert_eq!(parser.last_event_id(), Some("b"));
+        assert_eq!(parser.retry(), Some(Duration::from_millis(500)));
+        parser.push(b"id: c\0\nretry:\n").unwrap();
+        assert_eq!((parser.last_event_id(), parser.retry()), (Some("b"), Some(Duration::from_millis(500))));
     }
 
     fn piece() -> impl Strategy<Value = String> {
