@@ -8,6 +8,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use moka::sync::Cache;
 use store::Store;
 use tokio::sync::Semaphore;
+use tools::Tools;
 use vault::{Ids, Verified};
 
 use crate::middleware::{Admission, RateLimit};
@@ -21,6 +22,7 @@ const SIGNATURES: u64 = 20_000;
 pub struct App {
     pub(crate) store: Store,
     pub(crate) engine: Engine,
+    pub(crate) tools: Tools,
     pub(crate) ids: Ids,
     pub(crate) options: Arc<Options>,
     pub(crate) shared: Arc<Shared>,
@@ -39,7 +41,7 @@ pub(crate) struct Shared {
 
 impl App {
     /// Puts the state together. `metrics` renders what the process has counted.
-    pub fn new(engine: Engine, options: Options, metrics: PrometheusHandle) -> Self {
+    pub fn new(engine: Engine, tools: Tools, options: Options, metrics: PrometheusHandle) -> Self {
         let store = engine.store().clone();
         let signatures = Cache::builder()
             .max_capacity(SIGNATURES)
@@ -52,7 +54,14 @@ impl App {
             exports: Arc::new(Semaphore::new(options.max_exports.min(Semaphore::MAX_PERMITS))),
             metrics,
         };
-        Self { ids: store.ids().clone(), store, engine, options: Arc::new(options), shared: Arc::new(shared) }
+        Self {
+            ids: store.ids().clone(),
+            store,
+            engine,
+            tools,
+            options: Arc::new(options),
+            shared: Arc::new(shared),
+        }
     }
 
     /// Refuses requests from now on: the server shuts down. What was admitted goes on.

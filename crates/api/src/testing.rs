@@ -18,6 +18,7 @@ use store::bootstrap::Bootstrap;
 use store::tokens::NewToken;
 use store::{DbOptions, Location, Store};
 use tempfile::TempDir;
+use tools::{HostedTools, Mcp, Tools, Webhooks};
 use tower::ServiceExt as _;
 use vault::{Ids, MasterKey, SystemClock};
 
@@ -39,6 +40,15 @@ pub(crate) struct Reply {
     /// The body, null if it is no JSON.
     pub(crate) body: Value,
     pub(crate) text: String,
+}
+
+fn tools(ids: &Ids) -> Tools {
+    let (egress, options) = (Egress::new().unwrap(), tools::Options::default());
+    Tools {
+        hosted: HostedTools::new(&egress, Policy::LocalToo, &options, ids.clone()).unwrap(),
+        webhooks: Webhooks::new(&egress, Policy::LocalToo, &options, ids.clone()).unwrap(),
+        mcp: Mcp::new(&egress, Policy::LocalToo, tools::mcp::Options::default()).unwrap(),
+    }
 }
 
 impl TestApp {
@@ -68,7 +78,8 @@ impl TestApp {
         );
         let keys = Keys::new(HostedKeys::new(), None);
         let engine = Engine::new(store, keys, models.unwrap(), engine::Options::default()).await.unwrap();
-        let app = App::new(engine, options, PrometheusBuilder::new().build_recorder().handle());
+        let tools = tools(engine.store().ids());
+        let app = App::new(engine, tools, options, PrometheusBuilder::new().build_recorder().handle());
         Self { router: router(app.clone()), app, first, _directory: directory }
     }
 

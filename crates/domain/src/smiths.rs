@@ -14,6 +14,7 @@ pub const HOSTED_TOOLS: &[&str] = &[
     "web_fetch",
     "calculator",
     "reasoning",
+    "current_time",
     "file_search",
     "run_command",
     "suggest_replies",

@@ -17,8 +17,6 @@ pub use servers::{AuthKind, ClientMode, McpAuth, McpServer, McpStatus};
 pub const MOST_PROJECT_TOOLS: usize = 500;
 /// How many MCP servers a project may register.
 pub const MOST_MCP_SERVERS: usize = 100;
-/// How many bytes the list of an MCP server's tools may have as JSON, schemas included.
-pub const MOST_MANIFEST_BYTES: usize = 1024 * 1024;
 /// How many characters an error that is kept with a registration may have.
 const LONGEST_ERROR: usize = 500;
 

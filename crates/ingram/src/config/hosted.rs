@@ -1,8 +1,9 @@
-//! The server's own keys for providers, from the variables that the providers' tools use.
+//! The server's own keys for providers of models and of searches, from the variables that the providers' tools use.
 
 use ::egress::Url;
 use domain::models::Provider;
 use engine::keys::{HostedKey, HostedKeys};
+use tools::{ApiKey, Search, SearchProvider};
 
 use super::Environment;
 use super::load::Invalid;
@@ -30,6 +31,18 @@ pub(super) fn keys(environment: &Environment) -> Result<HostedKeys, Invalid> {
     Ok(keys)
 }
 
-fn is_web_address(text: &str) -> bool {
+/// Takes the key for searches from the variable of the provider's own tools, if it is set nowhere else.
+pub(super) fn find_search_key(environment: &Environment, search: &mut Search) {
+    let variable = match search.provider {
+        Some(SearchProvider::Brave) => "BRAVE_API_KEY",
+        Some(SearchProvider::Tavily) => "TAVILY_API_KEY",
+        Some(SearchProvider::Searxng) | None => return,
+    };
+    if search.api_key.is_none() {
+        search.api_key = environment.get(variable).map(|key| ApiKey::new(key.trim()));
+    }
+}
+
+pub(super) fn is_web_address(text: &str) -> bool {
     Url::parse(text.trim()).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }

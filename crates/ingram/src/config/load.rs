@@ -8,7 +8,7 @@ use figment::providers::{Format as _, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
-use super::{Environment, Settings, names};
+use super::{Environment, Settings, hosted, names};
 
 const FILE: &str = "ingram.toml";
 const PREFIX: &str = "INGRAM_";
@@ -82,7 +82,10 @@ fn variables(environment: &Environment) -> Result<Vec<One>, Invalid> {
     }
     for (variable, text) in environment.beginning_with(PREFIX) {
         match names.iter().find(|name| names::variable(name) == variable) {
-            Some(name) if name.contains('.') => ones.push(One::value(variable, name, text)),
+            // A key is a text, also one of digits only.
+            Some(name) if name.contains('.') && !name.ends_with(".api_key") => {
+                ones.push(One::value(variable, name, text))
+            }
             Some(name) => ones.push(One::text(variable, name, text)),
             None if variable == CONFIG => {}
             None => unknown.push(format!("{variable}: there is no such setting; see docs/configuration.md")),
@@ -206,6 +209,11 @@ fn check(settings: &Settings) -> Result<(), Invalid> {
     {
         faults.push("`database_url`: expected an address that begins with postgres://".to_owned());
     }
+    if let Some(url) = &settings.tools.search.base_url
+        && !hosted::is_web_address(url)
+    {
+        faults.push("`tools.search.base_url`: expected an address such as https://host".to_owned());
+    }
     let not_zero = [
         ("http.max_body_bytes", settings.http.max_body_bytes),
         ("http.max_requests", settings.http.max_requests),
@@ -215,6 +223,10 @@ fn check(settings: &Settings) -> Result<(), Invalid> {
         ("server.max_connections", settings.server.max_connections),
         ("engine.max_running", settings.engine.max_running),
         ("engine.max_followers", settings.engine.max_followers),
+        ("tools.fetch_max_bytes", settings.tools.fetch_max_bytes),
+        ("tools.fetch_max_characters", settings.tools.fetch_max_characters),
+        ("tools.fetch_default_characters", settings.tools.fetch_default_characters),
+        ("tools.webhook_max_bytes", settings.tools.webhook_max_bytes),
     ];
     let zeros = not_zero.into_iter().filter(|(_, value)| *value == 0);
     faults.extend(zeros.map(|(name, _)| format!("`{name}`: expected a number above 0")));

@@ -52,6 +52,8 @@ pub struct Settings {
     pub http: api::Options,
     pub engine: engine::Options,
     pub models: models::Options,
+    pub tools: tools::Options,
+    pub mcp: tools::mcp::Options,
     pub database: Database,
     pub server: Connections,
 }
@@ -98,6 +100,8 @@ impl Default for Settings {
             http: api::Options::default(),
             engine: engine::Options::default(),
             models: models::Options::default(),
+            tools: tools::Options::default(),
+            mcp: tools::mcp::Options::default(),
             database: Database::default(),
             server: Connections::default(),
         }
@@ -126,7 +130,8 @@ pub struct Config {
 impl Config {
     /// Reads the configuration. What is wrong is reported all at once.
     pub fn load(environment: &Environment, overrides: &Overrides) -> Result<Self, Invalid> {
-        let settings = load::settings(environment, overrides)?;
+        let mut settings = load::settings(environment, overrides)?;
+        hosted::find_search_key(environment, &mut settings.tools.search);
         Ok(Self { settings, hosted: hosted::keys(environment)? })
     }
 }

@@ -6,7 +6,8 @@ use serde::forward_to_deserialize_any;
 use super::{Connections, Database, Settings};
 
 /// The sections of the file.
-const SECTIONS: [&str; 5] = ["http", "engine", "models", "database", "server"];
+const SECTIONS: [&str; 8] =
+    ["http", "engine", "models", "tools", "tools.search", "mcp", "database", "server"];
 
 /// Lists the settings as they are written in the file, those of sections as `section.name`.
 pub(crate) fn all() -> Vec<String> {
@@ -16,11 +17,16 @@ pub(crate) fn all() -> Vec<String> {
         fields::<api::Options>(),
         fields::<engine::Options>(),
         fields::<models::Options>(),
+        fields::<tools::Options>(),
+        fields::<tools::Search>(),
+        fields::<tools::mcp::Options>(),
         fields::<Database>(),
         fields::<Connections>(),
     ];
     for (section, fields) in SECTIONS.iter().zip(of_sections) {
-        names.extend(fields.iter().map(|name| format!("{section}.{name}")));
+        let inside = fields.iter().map(|name| format!("{section}.{name}"));
+        // A section within a section is no setting.
+        names.extend(inside.filter(|name| !SECTIONS.contains(&name.as_str())));
     }
     names
 }

@@ -117,6 +117,28 @@ fn keys_of_providers_come_from_their_own_variables() {
     assert_eq!(hosted.len(), 1);
 }
 
+#[test]
+fn the_key_for_searches_comes_from_the_settings_or_from_the_providers_own_variable() {
+    let search = |variables: &[(&str, &str)]| load(variables, &Overrides::default()).unwrap().tools.search;
+    let key = |key: &str| Some(tools::ApiKey::new(key));
+    let brave = ("INGRAM_TOOLS_SEARCH_PROVIDER", "brave");
+    assert_eq!(search(&[brave, ("BRAVE_API_KEY", " b-1 ")]).api_key, key("b-1"));
+    assert_eq!(
+        search(&[brave, ("BRAVE_API_KEY", "b-1"), ("INGRAM_TOOLS_SEARCH_API_KEY", "007")]).api_key,
+        key("007")
+    );
+    assert_eq!(search(&[brave, ("TAVILY_API_KEY", "t-1")]).api_key, None);
+    assert_eq!(
+        search(&[("INGRAM_TOOLS_SEARCH_PROVIDER", "tavily"), ("TAVILY_API_KEY", "t-1")]).api_key,
+        key("t-1")
+    );
+    assert_eq!(search(&[("BRAVE_API_KEY", "b-1")]), tools::Search::default());
+    let refused = fault("[tools.search]\nbase_url = \"host\"", &[], Overrides::default());
+    assert!(refused.contains("`tools.search.base_url`: expected an address"), "{refused}");
+    let refused = fault("[tools]\nfetch_max_bytes = 0", &[], Overrides::default());
+    assert!(refused.contains("`tools.fetch_max_bytes`: expected a number above 0"), "{refused}");
+}
+
 /// A row of the tables in `docs/configuration.md`: setting, default as it is written in the file.
 fn documented() -> Vec<(String, String, String)> {
     let text = include_str!("../../../../docs/configuration.md");

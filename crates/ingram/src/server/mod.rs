@@ -18,6 +18,7 @@ use store::{Store, Upgrade};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tools::{HostedTools, Mcp, Tools, Webhooks};
 use vault::{Ids, SystemClock};
 
 use crate::config::{Config, Settings};
@@ -34,6 +35,7 @@ pub struct Server {
     app: App,
     engine: Engine,
     store: Store,
+    mcp: Mcp,
     listener: Listener,
     close: Duration,
     metrics: measure::Handle,
@@ -52,13 +54,16 @@ impl Server {
         // Bound before anything else is built: an address that is taken is the most common mistake.
         let listener = Listener::bind(settings.listen, &settings.server)?;
         let store = open_store(settings, Upgrade::Always).await?;
-        let models = models(settings, store.ids())?;
+        let egress = Egress::new()?;
+        let models = models(settings, &egress, store.ids())?;
+        let tools = tools(settings, &egress, store.ids())?;
         let keys = Keys::new(hosted.clone(), settings.default_model.clone());
         let engine = Engine::new(store.clone(), keys, models, settings.engine.clone()).await?;
         let options = api::Options { metrics_token: settings.metrics_token.clone(), ..settings.http.clone() };
-        let app = App::new(engine.clone(), options, metrics.clone());
+        let mcp = tools.mcp.clone();
+        let app = App::new(engine.clone(), tools, options, metrics.clone());
         let close = Duration::from_millis(settings.server.close_ms);
-        Ok(Self { app, engine, store, listener, close, metrics, _lock: lock })
+        Ok(Self { app, engine, store, mcp, listener, close, metrics, _lock: lock })
     }
 
     /// Returns the address that the server listens on, with the port that the system chose if it was to choose.
@@ -72,7 +77,7 @@ impl Server {
 
     /// Serves until `shutdown`. Then it refuses new work, lets runs and answers end for a bounded time, and returns.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let Self { app, engine, store, listener, close, metrics, _lock } = self;
+        let Self { app, engine, store, mcp, listener, close, metrics, _lock } = self;
         let tasks = TaskTracker::new();
         tasks.spawn(house_keeping(store.clone(), metrics, shutdown.clone()));
         let mut engine = tasks.spawn({
@@ -98,6 +103,7 @@ impl Server {
             );
         }
         tasks.wait().await;
+        mcp.finish().await;
         store.db().close().await;
         tracing::info!("The server has stopped.");
         Ok(())
@@ -117,7 +123,7 @@ pub(crate) async fn open_store(settings: &Settings, upgrade: Upgrade) -> anyhow:
     Ok(store)
 }
 
-fn models(settings: &Settings, ids: &Ids) -> anyhow::Result<Models> {
+fn models(settings: &Settings, egress: &Egress, ids: &Ids) -> anyhow::Result<Models> {
     let scripts = match settings.scripts() {
         Some(folder) => Scripts::load(folder).context("`scripts` (INGRAM_SCRIPTS) is not usable")?,
         None => Scripts::bundled(),
@@ -125,7 +131,16 @@ fn models(settings: &Settings, ids: &Ids) -> anyhow::Result<Models> {
     let tenants = Policy::for_tenants(settings.egress, settings.listen);
     let ids = ids.clone();
     let jitter = Arc::new(move || f64::from(u32::from_be_bytes(ids.random())) / (f64::from(u32::MAX) + 1.0));
-    Ok(Models::new(settings.models.clone(), &Egress::new()?, tenants, scripts, jitter)?)
+    Ok(Models::new(settings.models.clone(), egress, tenants, scripts, jitter)?)
+}
+
+fn tools(settings: &Settings, egress: &Egress, ids: &Ids) -> anyhow::Result<Tools> {
+    let tenants = Policy::for_tenants(settings.egress, settings.listen);
+    Ok(Tools {
+        hosted: HostedTools::new(egress, tenants, &settings.tools, ids.clone())?,
+        webhooks: Webhooks::new(egress, tenants, &settings.tools, ids.clone())?,
+        mcp: Mcp::new(egress, tenants, settings.mcp.clone())?,
+    })
 }
 
 async fn house_keeping(store: Store, metrics: measure::Handle, shutdown: CancellationToken) {

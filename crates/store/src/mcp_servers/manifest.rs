@@ -1,7 +1,7 @@
 //! What a server offers, and that it could not be asked.
 
 use domain::Timestamp;
-use domain::tools::{MOST_MANIFEST_BYTES, Manifest, tidy_error};
+use domain::tools::{Manifest, tidy_error};
 
 use super::THERE;
 use crate::db::params;
@@ -42,14 +42,10 @@ impl ProjectStore {
     }
 }
 
-/// Writes a list of tools as it is stored. One that is too large is a failure of its server.
+/// Writes what came of listing a server's tools as it is stored. Whoever asked has bounded the list.
 pub(super) fn written(discovered: Result<Manifest, String>) -> Result<Result<String, String>, Error> {
-    let manifest = match discovered {
-        Ok(manifest) => serde_json::to_string(&manifest)?,
-        Err(error) => return Ok(Err(tidy_error(&error))),
-    };
-    if manifest.len() > MOST_MANIFEST_BYTES {
-        return Ok(Err(format!("The list of its tools is larger than {MOST_MANIFEST_BYTES} bytes.")));
-    }
-    Ok(Ok(manifest))
+    Ok(match discovered {
+        Ok(manifest) => Ok(serde_json::to_string(&manifest)?),
+        Err(error) => Err(tidy_error(&error)),
+    })
 }

@@ -1,7 +1,7 @@
 use domain::Clock as _;
 use domain::tools::{
-    Annotations, ApprovalRule, AuthKind, CallError, ClientMode, MOST_MANIFEST_BYTES, MOST_MCP_SERVERS,
-    Manifest, ManifestTool, McpAuth, McpServer, McpStatus,
+    Annotations, ApprovalRule, AuthKind, CallError, ClientMode, MOST_MCP_SERVERS, Manifest, ManifestTool,
+    McpAuth, McpServer, McpStatus,
 };
 use serde_json::json;
 
@@ -134,27 +134,6 @@ async fn a_list_of_tools_is_kept_for_the_registration_that_was_asked() {
         assert!(!keep(first.version, Err("Down.".to_owned())).await);
         assert_eq!(found(&project, "shop").await, replaced);
         assert!(!project.keep_manifest("nobody", 1, Ok(manifest(&[])), clock.now()).await.unwrap());
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_list_of_tools_that_is_too_large_is_a_failure() {
-    both(async |location| {
-        let store = open(location).await;
-        let project = project(&store).await;
-        let size = |manifest: &Manifest| serde_json::to_string(manifest).unwrap().len();
-        let mut large = manifest(&["a"]);
-        large.protocol.push_str(&"x".repeat(MOST_MANIFEST_BYTES - size(&large)));
-        let fits = project.put_mcp_server(server("fits", Some(Ok(large.clone()))), None).await.unwrap();
-        assert_eq!(fits.status(), McpStatus::Active);
-        large.protocol.push('x');
-        let put = project.put_mcp_server(server("put", Some(Ok(large.clone()))), None).await.unwrap();
-        assert!(put.discovery_error.unwrap().contains("1048576"));
-        let at = store.ids().now();
-        assert!(project.keep_manifest("fits", fits.version, Ok(large), at).await.unwrap());
-        let fits = found(&project, "fits").await;
-        assert_eq!((fits.status(), fits.tools().len()), (McpStatus::Degraded, 1));
     })
     .await;
 }
