@@ -18,7 +18,7 @@ use store::bootstrap::Bootstrap;
 use store::tokens::NewToken;
 use store::{DbOptions, Location, Store};
 use tempfile::TempDir;
-use tools::{HostedTools, Tools, Webhooks};
+use tools::{HostedTools, Mcp, Tools, Webhooks};
 use tower::ServiceExt as _;
 use vault::{Ids, MasterKey, SystemClock};
 
@@ -47,6 +47,7 @@ fn tools(ids: &Ids) -> Tools {
     Tools {
         hosted: HostedTools::new(&egress, Policy::LocalToo, &options, ids.clone()).unwrap(),
         webhooks: Webhooks::new(&egress, Policy::LocalToo, &options, ids.clone()).unwrap(),
+        mcp: Mcp::new(&egress, Policy::LocalToo, tools::mcp::Options::default()).unwrap(),
     }
 }
 

@@ -129,6 +129,9 @@ ids! {
     ApprovalId = "apr";
     CustomerId = "cus";
     RequestId = "req";
+    McpServerId = "srv";
+    /// Places a tool of a project's own in its list. It is shown nowhere else: tools go by their names.
+    ProjectToolId = "tool";
     /// A message among the items of a thread.
     MessageId = "msg";
     /// A tool call among the items of a thread.

@@ -76,6 +76,13 @@ codes! {
     UrlRequired = "url_required", 422;
     InvalidUrl = "invalid_url", 422;
     NameRequired = "name_required", 422;
+    InvalidName = "invalid_name", 422;
+    InvalidAuthKind = "invalid_auth_kind", 422;
+    InvalidClientMode = "invalid_client_mode", 422;
+    SecretRequired = "secret_required", 422;
+    UnknownCatalogEntry = "unknown_catalog_entry", 422;
+    InvalidApprovalPolicy = "invalid_approval_policy", 422;
+    UnsupportedPolicyRule = "unsupported_policy_rule", 422;
     WorkspaceIdUnsupported = "workspace_id_unsupported", 422;
     InvalidTimezone = "invalid_timezone", 422;
     InvalidSlug = "invalid_slug", 422;
@@ -83,6 +90,7 @@ codes! {
     InvalidVariables = "invalid_variables", 422;
     RateLimitExceeded = "rate_limit_exceeded", 429;
     ConcurrencyLimitExceeded = "concurrency_limit_exceeded", 429;
+    DiscoveryFailed = "discovery_failed", 502;
     ServiceOverloaded = "service_overloaded", 503;
     StorageUnavailable = "storage_unavailable", 503;
     InternalError = "internal_error", 500;

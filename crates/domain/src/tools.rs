@@ -1,9 +1,47 @@
 //! Tools as the rules see them: what they may do, who carries them out, and when a human must agree first.
 
+mod approval;
+pub mod presets;
+mod servers;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::clock::Timestamp;
+use crate::problems::{Code, Problem};
+
+pub use approval::ApprovalRule;
+pub use servers::{AuthKind, ClientMode, McpAuth, McpServer, McpStatus};
+
+/// How many tools of its own a project may register.
+pub const MOST_PROJECT_TOOLS: usize = 500;
+/// How many MCP servers a project may register.
+pub const MOST_MCP_SERVERS: usize = 100;
+/// How many characters an error that is kept with a registration may have.
+const LONGEST_ERROR: usize = 500;
+
+/// Tells whether a text can name a tool of a project's own or an MCP server: 1 to 64 letters, digits, `_` and `-`.
+///
+/// Such a name can be told to every model, and be part of a longer one where names collide.
+pub fn is_name(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    (1..=64).contains(&text.len()) && text.bytes().all(is_plain)
+}
+
+/// Refuses a name that cannot be registered.
+pub fn check_name(text: &str) -> Result<(), Problem> {
+    if is_name(text) {
+        return Ok(());
+    }
+    let message = "The name must have 1 to 64 characters of `a-z`, `A-Z`, `0-9`, `_` and `-`.";
+    Err(Problem::new(Code::InvalidName, message).at("name"))
+}
+
+/// Makes an error fit to be kept and shown: in one line, without characters that a database or a terminal stumbles over.
+pub fn tidy_error(message: &str) -> String {
+    let shown = message.chars().map(|character| if character.is_control() { ' ' } else { character });
+    shown.take(LONGEST_ERROR).collect()
+}
 
 /// What a tool says of itself: MCP's hints, with MCP's meaning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +80,10 @@ impl OnReject {
             Self::Continue => "continue",
         }
     }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::End, Self::Continue].into_iter().find(|known| known.as_str() == text)
+    }
 }
 
 /// That a human must agree before a call is made.
@@ -70,6 +112,19 @@ pub enum Execution {
     Webhook,
     /// Whoever called the run: it pauses until the result is submitted.
     External,
+}
+
+impl Execution {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::External => "external",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Webhook, Self::External].into_iter().find(|known| known.as_str() == text)
+    }
 }
 
 /// A tool of a project's own, as it was registered.
@@ -126,4 +181,51 @@ pub struct ManifestTool {
     pub input_schema: Value,
     #[serde(default)]
     pub annotations: Annotations,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_short_and_plain() {
+        for good in ["a", "list_orders", "list-orders", "A9", &"x".repeat(64)] {
+            assert!(is_name(good), "{good}");
+        }
+        for bad in ["", "a b", "a.b", "a/b", "ä", "a\0", &"x".repeat(65)] {
+            assert!(!is_name(bad), "{bad}");
+            assert_eq!(check_name(bad).unwrap_err().code, Code::InvalidName);
+        }
+    }
+
+    #[test]
+    fn an_error_is_kept_in_one_short_line() {
+        assert_eq!(tidy_error("a\nb\0c"), "a b c");
+        assert_eq!(tidy_error(&"ä".repeat(900)).chars().count(), LONGEST_ERROR);
+    }
+
+    #[test]
+    fn a_tool_that_may_destroy_something_asks_whatever_else_is_said() {
+        let mut tool = ProjectTool {
+            name: "void".into(),
+            description: "Voids an order.".into(),
+            input_schema: Value::Null,
+            execution: Execution::External,
+            url: None,
+            always_asks: false,
+            on_reject: OnReject::Continue,
+            annotations: Annotations::default(),
+            timeout_seconds: 30,
+            last_call_error: None,
+            created_at: Timestamp::default(),
+            updated_at: Timestamp::default(),
+        };
+        assert_eq!(tool.gate(), None);
+        tool.annotations.destructive = true;
+        let gate = Gate { on_reject: OnReject::Continue, expires_in_seconds: 86_400 };
+        assert_eq!(tool.gate(), Some(gate));
+        tool.annotations.destructive = false;
+        tool.always_asks = true;
+        assert_eq!(tool.gate(), Some(gate));
+    }
 }

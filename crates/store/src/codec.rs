@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use vault::{Context, DataKey};
 
-use crate::{Error, Store};
+use crate::{DbError, Error, Store};
 
 /// Names the place of a sealed value; it becomes part of the seal, so that a ciphertext cannot be moved.
 #[derive(Clone, Copy)]
@@ -102,5 +102,10 @@ impl Store {
 
     pub(crate) fn open_secret(&self, place: Place, row: &[u8], sealed: &[u8]) -> Result<Vec<u8>, Error> {
         Ok(self.inner.master.open(sealed, place.of_row(row))?)
+    }
+
+    pub(crate) fn open_text(&self, place: Place, row: &[u8], sealed: &[u8]) -> Result<String, Error> {
+        let opened = self.open_secret(place, row, sealed)?;
+        Ok(String::from_utf8(opened).map_err(|_| DbError::Corrupt("a sealed text is none"))?)
     }
 }

@@ -1,12 +1,16 @@
 //! The native surface: a folder a noun, a file an operation.
 
+mod addresses;
 mod agents;
+mod catalog;
 #[cfg(test)]
 mod checked;
 mod hosted_tools;
+mod mcp_servers;
 mod model_keys;
 mod models;
 mod organization_keys;
+mod project_tools;
 mod projects;
 mod runs;
 mod smiths;
@@ -24,10 +28,13 @@ use crate::errors::ApiError;
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(agents::routes())
+        .merge(catalog::routes())
         .merge(hosted_tools::routes())
+        .merge(mcp_servers::routes())
         .merge(model_keys::routes())
         .merge(models::routes())
         .merge(organization_keys::routes())
+        .merge(project_tools::routes())
         .merge(projects::routes())
         .merge(runs::routes())
         .merge(smiths::routes())

@@ -9,6 +9,7 @@ use insta::assert_json_snapshot;
 use reqwest::Method;
 use serde_json::json;
 use testkit::http::{Answer, Client};
+use testkit::mcp::{McpServer, Wire};
 use testkit::upstream::{Gate, Reply, Upstream};
 
 use crate::raw;
@@ -30,17 +31,26 @@ struct Sendable {
     body: Bytes,
     other: Bytes,
     client: Client,
+    /// What has to be there while it is sent.
+    _mcp: Option<McpServer>,
 }
 
 /// Says how each `POST` of the server is sent: a route that is not named here fails.
-async fn sendable(server: &Server, operation: &Operation, smith: &Smith, organization: &Client) -> Sendable {
+async fn sendable(
+    server: &Server,
+    operation: &Operation,
+    smith: &Smith,
+    organization: &Client,
+    upstream: &Upstream,
+) -> Sendable {
+    let mut mcp = None;
     let start = json!({"input": "Hello"});
     let admin = server.admin();
     if operation.takes_upload {
         let path = operation.path(&[("aid", &agent_of(&admin, &smith.id).await)]);
         let body = |html: &str| form(&[("file", html), ("metadata", r#"{"name": "card"}"#)]);
         let client = admin.with_header("content-type", FORM);
-        return Sendable { path, body: body("<p>a</p>"), other: body("<p>b</p>"), client };
+        return Sendable { path, body: body("<p>a</p>"), other: body("<p>b</p>"), client, _mcp: mcp };
     }
     let (path, body, other, client) = match operation.id.as_str() {
         "smiths.revisions.restore" => {
@@ -91,9 +101,23 @@ async fn sendable(server: &Server, operation: &Operation, smith: &Smith, organiz
             let path = smith.path(&format!("/runs/{}/submit", stream.header("ic-run-id")));
             (path, json!({"kind": "cancel"}), json!({"kind": "cancel", "reason": "b"}), admin)
         }
+        "tenant.custom.test" => {
+            let url = format!("{}/chat/completions", upstream.openai_url());
+            let tool = json!({"description": "a", "input_schema": {}, "execution": "webhook", "url": url});
+            admin.put("/v1/tenant/tools/card", &tool).await.expect(200);
+            (operation.path(&[("name", "card")]), json!({}), json!({"args": {"a": 1}}), admin)
+        }
+        "tenant.mcp.refresh" => {
+            let peer = McpServer::start(Wire::Stateless).await;
+            let body = json!({"url": peer.url(), "auth": {"kind": "none"}});
+            admin.put("/v1/tenant/mcp/card", &body).await.expect(200);
+            mcp = Some(peer);
+            (operation.path(&[("name", "card")]), json!({}), json!({"other": 1}), admin)
+        }
         other => panic!("say here how {other} is sent"),
     };
-    Sendable { path, body: body.to_string().into(), other: other.to_string().into(), client }
+    let (body, other) = (body.to_string().into(), other.to_string().into());
+    Sendable { path, body, other, client, _mcp: mcp }
 }
 
 #[tokio::test]
@@ -115,8 +139,8 @@ async fn every_post_is_done_once_and_answered_alike() {
             } else {
                 Reply::text("Yes.")
             });
-            let Sendable { path, body, other, client } =
-                sendable(&server, operation, &smith, &organization).await;
+            let Sendable { path, body, other, client, _mcp } =
+                sendable(&server, operation, &smith, &organization, &upstream).await;
             let client = keyed(&client, "the same");
             let send = async |client: &Client, body: &Bytes| {
                 client.send_bytes(Method::POST, &path, Some(body.clone())).await
@@ -148,6 +172,8 @@ async fn every_post_is_done_once_and_answered_alike() {
                             | "agents.attach"
                             | "agents.ui.put"
                             | "smiths.erase"
+                            | "tenant.custom.test"
+                            | "tenant.mcp.refresh"
                     );
                     let is_same = ["id", "version"].iter().all(|key| answer.json[key] == first.json[key]);
                     assert_eq!(is_same, is_adopted, "{answer}");

@@ -60,6 +60,11 @@ impl Tenant {
             .await
             .expect(200);
         let agent = id(&agent).to_owned();
+        let tool = json!({"description": format!("Of {name}."), "input_schema": {}, "execution": "webhook",
+            "url": "http://127.0.0.1:9/tool"});
+        admin.put(&format!("/v1/tenant/tools/of_{name}"), &tool).await.expect(200);
+        let server = json!({"url": "http://127.0.0.1:9/mcp", "auth": {"kind": "none"}});
+        admin.put(&format!("/v1/tenant/mcp/of_{name}"), &server).await.expect(200);
         let template = json!({"name": "card"});
         upload(&admin, &format!("/v1/agents/{agent}/ui"), &template, name).await.expect(200);
         Self { project: id(&made).to_owned(), agent, admin, admin_token: id(&minted).to_owned(), people }
@@ -75,6 +80,8 @@ impl Tenant {
             "/v1/tenant/tokens",
             "/v1/tenant/model_keys",
             "/v1/tenant/models",
+            "/v1/tenant/tools",
+            "/v1/tenant/mcp",
         ] {
             state.push(self.admin.get(path).await.expect(200));
         }
@@ -165,6 +172,17 @@ async fn what_another_project_has_is_as_if_it_had_never_been() {
         let nobody = ["smt", "run", "tok", "agt"].map(|prefix| format!("{prefix}_{NOBODY}"));
         let mut checked = 0;
         for operation in operations_of_projects(&server).await {
+            if operation.is_of_registration() && operation.method != Method::PUT {
+                for body in bodies(&operation) {
+                    let call = async |name| {
+                        call(&own.admin, &operation, &operation.path(&[("name", name)]), body.as_ref()).await
+                    };
+                    let never = call("of_nobody").await;
+                    never.expect_error(404, "not_found");
+                    assert_same(&never, &call("of_other").await);
+                }
+                checked += 1;
+            }
             if !["aid", "pid", "rid", "tid"].iter().any(|place| operation.has(place)) {
                 continue;
             }
@@ -193,7 +211,16 @@ async fn what_another_project_has_is_as_if_it_had_never_been() {
                 checked += 1;
             }
         }
-        assert!(checked >= 15, "{checked}");
+        assert!(checked >= 21, "{checked}");
+        // The same names are there for everybody.
+        for (kind, body) in [
+            ("tools", json!({"description": "Of an intruder.", "input_schema": {}, "execution": "external"})),
+            ("mcp", json!({"url": "http://127.0.0.1:9/intruder", "auth": {"kind": "none"}})),
+        ] {
+            let path = format!("/v1/tenant/{kind}/of_other");
+            own.admin.put(&path, &body).await.expect(200);
+            own.admin.delete(&path).await.expect(204);
+        }
         assert_eq!(other.state().await, before, "nothing has changed over there");
     }
 }

@@ -117,6 +117,13 @@ impl Operation {
         self.template.starts_with("/v1/organization/")
     }
 
+    /// Tells whether the operation is about something that a project has registered under a name of its choice.
+    pub(crate) fn is_of_registration(&self) -> bool {
+        ["/v1/tenant/tools/{name}", "/v1/tenant/mcp/{name}"]
+            .iter()
+            .any(|path| self.template.starts_with(path))
+    }
+
     /// Tells whether the operation belongs to the smith that its path names.
     pub(crate) fn is_of_smith(&self) -> bool {
         self.template.starts_with("/v1/smiths/{pid}")
@@ -148,6 +155,7 @@ pub(crate) fn own_path(operation: &Operation, smith: &Smith) -> String {
         ("provider", "gemini"),
         ("aid", &nobody("agt")),
         ("name", "card"),
+        ("slug", "nothing"),
         ("version", "1"),
     ])
 }
@@ -170,7 +178,7 @@ pub(crate) async fn operations(server: &Server) -> Vec<Operation> {
             });
         }
     }
-    assert!(operations.iter().filter(|operation| operation.wants_bearer).count() >= 31, "{operations:?}");
+    assert!(operations.iter().filter(|operation| operation.wants_bearer).count() >= 43, "{operations:?}");
     operations
 }
 

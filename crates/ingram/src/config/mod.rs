@@ -53,6 +53,7 @@ pub struct Settings {
     pub engine: engine::Options,
     pub models: models::Options,
     pub tools: tools::Options,
+    pub mcp: tools::mcp::Options,
     pub database: Database,
     pub server: Connections,
 }
@@ -100,6 +101,7 @@ impl Default for Settings {
             engine: engine::Options::default(),
             models: models::Options::default(),
             tools: tools::Options::default(),
+            mcp: tools::mcp::Options::default(),
             database: Database::default(),
             server: Connections::default(),
         }

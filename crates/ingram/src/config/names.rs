@@ -6,7 +6,8 @@ use serde::forward_to_deserialize_any;
 use super::{Connections, Database, Settings};
 
 /// The sections of the file.
-const SECTIONS: [&str; 7] = ["http", "engine", "models", "tools", "tools.search", "database", "server"];
+const SECTIONS: [&str; 8] =
+    ["http", "engine", "models", "tools", "tools.search", "mcp", "database", "server"];
 
 /// Lists the settings as they are written in the file, those of sections as `section.name`.
 pub(crate) fn all() -> Vec<String> {
@@ -18,6 +19,7 @@ pub(crate) fn all() -> Vec<String> {
         fields::<models::Options>(),
         fields::<tools::Options>(),
         fields::<tools::Search>(),
+        fields::<tools::mcp::Options>(),
         fields::<Database>(),
         fields::<Connections>(),
     ];

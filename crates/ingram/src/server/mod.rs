@@ -18,7 +18,7 @@ use store::{Store, Upgrade};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tools::{HostedTools, Tools, Webhooks};
+use tools::{HostedTools, Mcp, Tools, Webhooks};
 use vault::{Ids, SystemClock};
 
 use crate::config::{Config, Settings};
@@ -35,6 +35,7 @@ pub struct Server {
     app: App,
     engine: Engine,
     store: Store,
+    mcp: Mcp,
     listener: Listener,
     close: Duration,
     metrics: measure::Handle,
@@ -59,9 +60,10 @@ impl Server {
         let keys = Keys::new(hosted.clone(), settings.default_model.clone());
         let engine = Engine::new(store.clone(), keys, models, settings.engine.clone()).await?;
         let options = api::Options { metrics_token: settings.metrics_token.clone(), ..settings.http.clone() };
+        let mcp = tools.mcp.clone();
         let app = App::new(engine.clone(), tools, options, metrics.clone());
         let close = Duration::from_millis(settings.server.close_ms);
-        Ok(Self { app, engine, store, listener, close, metrics, _lock: lock })
+        Ok(Self { app, engine, store, mcp, listener, close, metrics, _lock: lock })
     }
 
     /// Returns the address that the server listens on, with the port that the system chose if it was to choose.
@@ -75,7 +77,7 @@ impl Server {
 
     /// Serves until `shutdown`. Then it refuses new work, lets runs and answers end for a bounded time, and returns.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let Self { app, engine, store, listener, close, metrics, _lock } = self;
+        let Self { app, engine, store, mcp, listener, close, metrics, _lock } = self;
         let tasks = TaskTracker::new();
         tasks.spawn(house_keeping(store.clone(), metrics, shutdown.clone()));
         let mut engine = tasks.spawn({
@@ -101,6 +103,7 @@ impl Server {
             );
         }
         tasks.wait().await;
+        mcp.finish().await;
         store.db().close().await;
         tracing::info!("The server has stopped.");
         Ok(())
@@ -136,6 +139,7 @@ fn tools(settings: &Settings, egress: &Egress, ids: &Ids) -> anyhow::Result<Tool
     Ok(Tools {
         hosted: HostedTools::new(egress, tenants, &settings.tools, ids.clone())?,
         webhooks: Webhooks::new(egress, tenants, &settings.tools, ids.clone())?,
+        mcp: Mcp::new(egress, tenants, settings.mcp.clone())?,
     })
 }
 

@@ -12,6 +12,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     (3, "designs", include_str!("../../migrations/0003_designs.sql")),
     (4, "erase", include_str!("../../migrations/0004_erase.sql")),
     (5, "turns", include_str!("../../migrations/0005_turns.sql")),
+    (6, "tools", include_str!("../../migrations/0006_tools.sql")),
     (7, "approvals", include_str!("../../migrations/0007_approvals.sql")),
     (8, "traces", include_str!("../../migrations/0008_traces.sql")),
 ];

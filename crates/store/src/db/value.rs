@@ -1,7 +1,10 @@
 //! Values and rows, the same for both engines.
 
 use domain::Timestamp;
-use domain::ids::{AgentId, ApprovalId, FileId, Id as _, OrganizationId, ProjectId, RunId, SmithId, TokenId};
+use domain::ids::{
+    AgentId, ApprovalId, FileId, Id as _, McpServerId, OrganizationId, ProjectId, ProjectToolId, RunId,
+    SmithId, TokenId,
+};
 
 use super::DbError;
 
@@ -117,7 +120,18 @@ macro_rules! ids {
     )*};
 }
 
-ids!(OrganizationId, ProjectId, AgentId, SmithId, RunId, TokenId, FileId, ApprovalId);
+ids!(
+    ApprovalId,
+    OrganizationId,
+    ProjectId,
+    AgentId,
+    SmithId,
+    RunId,
+    TokenId,
+    FileId,
+    McpServerId,
+    ProjectToolId
+);
 
 /// A row that was read.
 #[derive(Clone, Debug, PartialEq)]

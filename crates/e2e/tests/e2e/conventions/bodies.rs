@@ -152,6 +152,10 @@ pub(super) fn good_body(operation: &Operation, smith: &Smith) -> Value {
         "smiths.runs.submit" => json!({"kind": "cancel"}),
         "tenant.tokens.create" => json!({"smith_id": smith.id, "permissions": ["runs:read"]}),
         "organization.projects.create" => json!({"name": "a"}),
+        "tenant.custom.put" => json!({"description": "a", "input_schema": {}, "execution": "external"}),
+        "tenant.custom.test" => json!({}),
+        // Nobody listens there.
+        "tenant.mcp.put" => json!({"url": "http://127.0.0.1:9/mcp", "auth": {"kind": "none"}}),
         "tenant.models.keys.put" | "smiths.models.keys.put" => {
             json!({"api_key": "k", "base_url": "https://host.example"})
         }
@@ -170,7 +174,15 @@ async fn every_field_of_a_wrong_type_is_named_and_nothing_is_done() {
         let run = smith.run(&json!({"input": "Hello"})).await;
         let organization = organization(&server).await;
         let (_, made) = project(&server, &organization, "shop").await;
-        let lists = ["/v1/agents", "/v1/smiths", "/v1/runs", "/v1/tenant/tokens", "/v1/tenant/model_keys"];
+        let lists = [
+            "/v1/agents",
+            "/v1/smiths",
+            "/v1/runs",
+            "/v1/tenant/tokens",
+            "/v1/tenant/model_keys",
+            "/v1/tenant/tools",
+            "/v1/tenant/mcp",
+        ];
         let state = async || {
             let mut state = Vec::new();
             for list in lists {
@@ -192,6 +204,7 @@ async fn every_field_of_a_wrong_type_is_named_and_nothing_is_done() {
                 ("aid", &smith.agent),
                 ("rid", id(&run)),
                 ("provider", "openai"),
+                ("name", "card"),
                 ("version", "1"),
             ]);
             let method = operation.method.as_str().to_lowercase();
@@ -222,6 +235,9 @@ async fn every_field_of_a_wrong_type_is_named_and_nothing_is_done() {
                         "invalid_timezone",
                         "invalid_response_format",
                         "invalid_variables",
+                        "invalid_auth_kind",
+                        "invalid_approval_policy",
+                        "unsupported_policy_rule",
                     ];
                     assert!(code == "invalid_input" || own_codes.contains(&code), "{body}: {answer}");
                     checked += 1;

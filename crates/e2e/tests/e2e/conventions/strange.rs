@@ -58,6 +58,7 @@ async fn check(engine: Engine, seeds: [u64; 5]) {
             ("rid", id(&run)),
             ("version", "1"),
             ("provider", "openai_compatible"),
+            ("name", "card"),
         ]);
         let bodies = Bodies::of(&document, &operation, good_body(&operation, &smith), &smith.id);
         for seed in seeds {
@@ -85,7 +86,7 @@ async fn what_was_kept_can_be_read(server: &Server, organization: &Client, smith
     let admin = server.admin();
     let keys = smith.path("/model_keys");
     let own = smith.path("");
-    for path in ["/v1/smiths", "/v1/runs", "/v1/tenant/tokens"]
+    for path in ["/v1/smiths", "/v1/runs", "/v1/tenant/tokens", "/v1/tenant/tools", "/v1/tenant/mcp"]
         .map(|path| format!("{path}?limit=200"))
         .iter()
         .chain([&keys, &own])

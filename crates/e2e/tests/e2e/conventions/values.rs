@@ -2,6 +2,7 @@
 
 use e2e::both;
 use insta::assert_json_snapshot;
+use reqwest::Method;
 use serde_json::json;
 
 use super::callable;
@@ -156,7 +157,7 @@ async fn no_value_in_a_query_or_path_is_too_strange() {
                 }
             }
             // Each place of the path in turn, the others as they should be.
-            for place in ["pid", "rid", "tid", "kid", "provider", "aid", "name", "version"] {
+            for place in ["pid", "rid", "tid", "kid", "provider", "aid", "name", "slug", "version"] {
                 if !operation.has(place) {
                     continue;
                 }
@@ -170,6 +171,7 @@ async fn no_value_in_a_query_or_path_is_too_strange() {
                         ("provider", "gemini"),
                         ("aid", NOBODY),
                         ("name", "card"),
+                        ("slug", "nothing"),
                         ("version", "1"),
                     ];
                     let places = usual.map(|(name, usual)| (name, if name == place { value } else { usual }));
@@ -177,7 +179,13 @@ async fn no_value_in_a_query_or_path_is_too_strange() {
                         operation.takes_body.then(|| json!({"api_key": "k", "input": "x", "kind": "cancel"}));
                     let answer =
                         client.send(operation.method.clone(), &operation.path(&places), body.as_ref()).await;
-                    if answer.status == 422 {
+                    if operation.is_of_registration() && operation.method == Method::PUT {
+                        // Some of them are names like others.
+                        let is_name = ["-1", "null", "1e999"].contains(&value);
+                        let param = if is_name { answer.error("param") } else { "name" };
+                        assert_eq!((answer.status, answer.error("param")), (422, param), "{answer}");
+                        assert_eq!(answer.error("code") == "invalid_name", !is_name, "{answer}");
+                    } else if answer.status == 422 {
                         answer.expect_error_about(422, "unknown_provider", "provider");
                     } else {
                         answer.expect_error(404, "not_found");
