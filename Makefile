@@ -5,9 +5,10 @@ DATA ?=
 LISTEN ?=
 BENCH ?=
 KILLS ?= 100
+ROUNDS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint fmt bench crash docs-check
+.PHONY: help run build test lint fmt bench crash faults docs-check
 
 help: ## Lists the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -34,6 +35,10 @@ fmt: ## Formats all code.
 
 bench: build ## Measures the release build, prints a table and writes bench/RESULTS.md. BENCH='--full' as the targets are stated.
 	@cargo run --release -p bench -- $(BENCH)
+
+faults: ## Lets the server die around calls of tools, at every named point, and prints what came of it: ROUNDS=2 for each database.
+	@cargo build -p ingram
+	@ROUNDS=$(ROUNDS) cargo test -p e2e --test e2e -- --ignored --exact tools::faults::counted_deaths_around_calls --nocapture
 
 crash: ## Kills the server again and again under streaming runs and prints what was lost: KILLS=100 for each database.
 	@cargo build -p ingram

@@ -41,7 +41,7 @@ pub(crate) struct Shared {
 
 impl App {
     /// Puts the state together. `metrics` renders what the process has counted.
-    pub fn new(engine: Engine, tools: Tools, options: Options, metrics: PrometheusHandle) -> Self {
+    pub fn new(engine: Engine, options: Options, metrics: PrometheusHandle) -> Self {
         let store = engine.store().clone();
         let signatures = Cache::builder()
             .max_capacity(SIGNATURES)
@@ -57,8 +57,8 @@ impl App {
         Self {
             ids: store.ids().clone(),
             store,
+            tools: engine.tools().clone(),
             engine,
-            tools,
             options: Arc::new(options),
             shared: Arc::new(shared),
         }

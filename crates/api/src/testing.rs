@@ -77,9 +77,10 @@ impl TestApp {
             Arc::new(|| 0.5),
         );
         let keys = Keys::new(HostedKeys::new(), None);
-        let engine = Engine::new(store, keys, models.unwrap(), engine::Options::default()).await.unwrap();
-        let tools = tools(engine.store().ids());
-        let app = App::new(engine, tools, options, PrometheusBuilder::new().build_recorder().handle());
+        let tools = tools(store.ids());
+        let limits = engine::Options::default();
+        let engine = Engine::new(store, keys, models.unwrap(), tools, limits).await.unwrap();
+        let app = App::new(engine, options, PrometheusBuilder::new().build_recorder().handle());
         Self { router: router(app.clone()), app, first, _directory: directory }
     }
 

@@ -201,6 +201,11 @@ impl Server {
         self.process = start(&self.arguments, &self.environment).await;
     }
 
+    /// Leaves a variable out of the environment from the next start on.
+    pub fn forget_variable(&mut self, name: &str) {
+        self.environment.retain(|(known, _)| known != name);
+    }
+
     /// Starts a second server on the same database.
     pub async fn replica(&self) -> Replica {
         self.replica_with(&self.environment).await

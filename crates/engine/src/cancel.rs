@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use domain::frames::Frame;
 use domain::ids::RunId;
-use domain::run::{Action, Input, Limits, Run, Status};
+use domain::run::{Input, Limits, Run, Status};
 use domain::{Code, Problem};
 use store::ProjectStore;
-use store::runs::{Append, End, JournalEntry, NewFrames, Saved};
+use store::approvals::{ApprovalChanges, Resolution};
+use store::runs::{Append, End, JournalEntry, NewFrames, Saved, Standing};
 
 use crate::{Engine, context, driver, structured};
 
@@ -85,8 +86,9 @@ impl Engine {
         let streamed = streamed(&project, &record, &seal, machine.call_first_seq()).await?;
         machine.recall_streamed(&streamed);
 
+        let closes = machine.status().is_paused().then_some(Resolution::RunCancelled);
         let mut inputs = Vec::new();
-        if machine.decide() == Action::Wait {
+        if machine.status() == Status::Queued {
             // Also a run that never had its turn begins before it ends.
             let thread_id = record.thread_id.clone();
             inputs.push(Input::Started {
@@ -113,7 +115,13 @@ impl Engine {
             takes_over: true,
             frames: NewFrames { from: record.next_seq, frames },
             journal: (position, entries),
-            end: Some(End { tokens: machine.tokens(), result: driver::result_of(&machine, &ending), ending }),
+            standing: Standing::Ends(End {
+                tokens: machine.tokens(),
+                result: driver::result_of(&machine),
+                ending,
+            }),
+            approvals: ApprovalChanges { closes, ..ApprovalChanges::default() },
+            remember: None,
             announce: self.inner.store.server().shares_database(),
             at: self.inner.store.ids().now(),
         };

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use domain::content::{Content, Message, Part, Role, Source};
 use domain::frames::Warning;
 use domain::ids::{FileId, SmithId};
-use domain::items::{Item, ToolCall, ToolResult, turns_within_budget};
+use domain::items::{Item, turns_within_budget};
 use domain::run::Run;
 use domain::smiths::Config;
 use models::{Attachment, Turn};
@@ -49,12 +49,40 @@ pub(crate) fn conversation(record: &RunRecord, past: Vec<Item>, machine: &Run) -
     let mut items = past;
     items.extend(record.request.input.iter().cloned().map(Item::Message));
     items.extend(machine.transcript().iter().cloned());
+    let mut items = showing_attachments(items);
     if let Some(why) = machine.repair() {
         items.push(Item::user(format!(
             "Your answer does not have the form that was asked for: {why}\nAnswer again, with nothing but the corrected JSON."
         )));
     }
     items
+}
+
+/// Shows what tools gave back besides text as if the user had sent it: a result itself takes text alone with most providers.
+/// It comes behind all results of an answer, because nothing may stand between those.
+fn showing_attachments(items: Vec<Item>) -> Vec<Item> {
+    let mut shown = Vec::with_capacity(items.len());
+    let mut attached: Vec<Part> = Vec::new();
+    for item in items {
+        match &item {
+            Item::ToolResult(result) if !result.attachments.is_empty() => {
+                let text = format!("[What the tool `{}` returned besides its text:]", result.name);
+                attached.push(Part::Text { text });
+                attached.extend(result.attachments.iter().cloned());
+            }
+            Item::ToolResult(_) => {}
+            _ if !attached.is_empty() => {
+                let content = Content::Parts(std::mem::take(&mut attached));
+                shown.push(Item::Message(Message { role: Role::User, content }));
+            }
+            _ => {}
+        }
+        shown.push(item);
+    }
+    if !attached.is_empty() {
+        shown.push(Item::Message(Message { role: Role::User, content: Content::Parts(attached) }));
+    }
+    shown
 }
 
 /// Reads the files that a conversation names: each once, however often it is named, and no more than the limit.
@@ -134,32 +162,10 @@ impl<'a> Files<'a> {
     }
 }
 
-/// Answers a call of a tool that the model was not offered.
-pub(crate) fn no_such_tool(call: &ToolCall) -> ToolResult {
-    ToolResult {
-        call_id: call.id.clone(),
-        name: call.name.clone(),
-        output: "There is no such tool here. Answer without it.".to_owned(),
-        is_error: true,
-    }
-}
-
-/// Names what the configuration asks for and this server has not got; the run does without it.
+/// Names what the configuration asks for and this server has not got, tools aside; the run does without it.
 pub(crate) fn warnings(config: &Config) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let mut warn = |code: &str, message: String| warnings.push(Warning { code: code.to_owned(), message });
-    for tool in &config.enabled_hosted_tools {
-        warn("tool_unavailable", format!("The hosted tool `{tool}` is not available on this server."));
-    }
-    for tool in config.tools.iter().flatten() {
-        warn("tool_source_unavailable", format!("The tool `{tool}` is not available on this server."));
-    }
-    for server in config.mcp_servers.iter().flatten() {
-        warn(
-            "tool_source_unavailable",
-            format!("The MCP server `{server}` is not available on this server."),
-        );
-    }
     if !config.skills.is_empty() {
         warn("skill_files_unavailable", "Skills are not available on this server.".to_owned());
     }

@@ -5,22 +5,24 @@
 
 mod commit;
 mod model;
+mod tools;
 
 use std::sync::Arc;
 
 use domain::Problem;
-use domain::frames::Frame;
-use domain::run::{Action, Input, Limits, Run};
+use domain::frames::{Frame, Warning};
+use domain::run::{Action, Input, Limits, Run, Status, Step};
 use store::SmithSeal;
 use store::runs::{JournalEntry, RunConfig, RunRecord, Saved};
 use tokio_util::sync::CancellationToken;
 
 use crate::hub::Topic;
 use crate::keys::Choice;
+use crate::toolbox::Toolbox;
 use crate::{Inner, cancel, context, structured};
 
 use commit::Pending;
-pub(crate) use commit::{published, result_of};
+pub(crate) use commit::{pause_of, published, result_of};
 
 /// Why a driver let go of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub(crate) enum Left {
     Ended,
     /// The run has come to rest, and another waits on its thread.
     EndedBeforeAnother,
+    /// The run waits for somebody outside, and keeps its lane.
+    Paused,
     /// Somebody else has taken the run: a cancellation, or a replica that thought this one dead.
     Superseded,
     /// The server shuts down; the run was given back.
@@ -85,6 +89,10 @@ pub(crate) struct Driver {
     generation: u64,
     /// Whether the last commit found another run waiting on the thread.
     another_waits: bool,
+    /// The tools of the run, once they were needed.
+    toolbox: Option<Arc<Toolbox>>,
+    /// What the run has to do without, and was not told yet.
+    found_missing: Vec<Warning>,
     /// Ends when somebody took the run from this driver.
     stop: CancellationToken,
 }
@@ -123,6 +131,8 @@ impl Driver {
             choice: None,
             generation: 0,
             another_waits: false,
+            toolbox: None,
+            found_missing: Vec::new(),
             stop,
         };
         driver.machine.frames_end_at(stored_seq);
@@ -154,6 +164,7 @@ impl Driver {
     /// Drives the run until it rests or has to be let go.
     pub(crate) async fn drive(mut self) -> Left {
         let stopped = match self.run().await {
+            Ok(()) if self.machine.status().is_paused() => return Left::Paused,
             Ok(()) if self.another_waits => return Left::EndedBeforeAnother,
             Ok(()) => return Left::Ended,
             Err(stopped) => stopped,
@@ -186,6 +197,9 @@ impl Driver {
             return self.flush().await;
         }
         let mut cut = self.origin == Origin::Orphan && self.machine.decide() == Action::CallModel;
+        if self.origin == Origin::Orphan && self.machine.step().is_some_and(Step::is_under_way) {
+            self.apply(Input::Resumed)?;
+        }
         self.begin_if_queued()?;
         loop {
             match self.machine.decide() {
@@ -200,11 +214,10 @@ impl Driver {
                     self.flush().await?;
                     self.call_model().await?;
                 }
-                Action::CallTools(calls) => {
-                    self.flush().await?;
-                    let results = calls.iter().map(context::no_such_tool).collect();
-                    self.apply(Input::Answered { results })?;
-                }
+                Action::CallTools(calls) => self.call_tools(calls).await?,
+                Action::Pause => self.apply(Input::Paused { at: self.engine.store.ids().now() })?,
+                // Nothing is under way that this driver has not begun.
+                Action::AwaitTools => return Err(Stop::Unreadable),
                 Action::Wait | Action::Rest => return self.flush().await,
             }
         }
@@ -212,7 +225,7 @@ impl Driver {
 
     /// Begins a run that comes from the queue.
     fn begin_if_queued(&mut self) -> Result<(), Stop> {
-        if self.machine.decide() == Action::Wait {
+        if self.machine.status() == Status::Queued {
             let warnings = context::warnings(&self.config.config);
             let thread_id = self.record.thread_id.clone();
             self.apply(Input::Started { smith_id: self.record.smith, thread_id, warnings })?;

@@ -8,6 +8,7 @@ mod cancel;
 mod context;
 mod driver;
 mod erase;
+mod fault;
 mod follow;
 mod hub;
 pub mod keys;
@@ -15,8 +16,10 @@ mod options;
 mod recover;
 mod start;
 mod structured;
+mod submit;
 #[cfg(test)]
 mod testing;
+mod toolbox;
 mod unreadable;
 
 use std::collections::HashMap;
@@ -30,15 +33,18 @@ use store::runs::NodeId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tools::Tools;
 
 pub use follow::{Follower, Mode};
 pub use hub::Published;
 pub use options::Options;
 pub use start::{StartRun, StartedRun};
+pub use submit::{ResultIn, Submission, Submitted};
 
 use driver::{Driver, Left, Origin};
 use hub::{Hub, Window};
 use keys::Keys;
+use toolbox::Retry;
 
 /// A handle on the engine. Cheap to clone.
 #[derive(Clone)]
@@ -50,6 +56,8 @@ pub(crate) struct Inner {
     store: Store,
     keys: Keys,
     models: Models,
+    tools: Tools,
+    retry: Retry,
     hub: Hub,
     options: Options,
     node: RwLock<NodeId>,
@@ -74,6 +82,7 @@ impl Engine {
         store: Store,
         keys: Keys,
         models: Models,
+        tools: Tools,
         options: Options,
     ) -> Result<Self, store::Error> {
         let node: NodeId = store.ids().random();
@@ -93,6 +102,8 @@ impl Engine {
             store,
             keys,
             models,
+            tools,
+            retry: Retry::new(),
             options,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -104,6 +115,10 @@ impl Engine {
 
     pub fn models(&self) -> &Models {
         &self.inner.models
+    }
+
+    pub fn tools(&self) -> &Tools {
+        &self.inner.tools
     }
 
     pub fn store(&self) -> &Store {
@@ -174,7 +189,7 @@ impl Inner {
                 }
                 Left::Broken => inner.give_back(run, fence).await,
                 Left::Unreadable => inner.set_aside(run, fence, crashes),
-                Left::HandedOver => {}
+                Left::HandedOver | Left::Paused => {}
             }
         });
     }

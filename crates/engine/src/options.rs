@@ -14,6 +14,14 @@ pub struct Options {
     pub max_waiting_per_thread: usize,
     /// Model calls of one run; one more ends it with `tool_loop_failed`.
     pub max_model_calls: u32,
+    /// Calls of tools that one answer may ask for; the model is told of the rest.
+    pub max_calls_per_answer: usize,
+    /// Calls of tools that one run has under way at once.
+    pub max_parallel_calls: usize,
+    /// How often one run may call a tool with the same arguments; then the model is told to do something else.
+    pub max_same_calls: usize,
+    /// Bytes of the text of a tool's result that a model is given; the rest is cut.
+    pub max_tool_result_bytes: usize,
     /// Estimated tokens of a thread's past that a model is given.
     pub context_tokens: u64,
     /// Turns of a thread's past that a model is given.
@@ -47,6 +55,10 @@ impl Default for Options {
             max_running: 10_000,
             max_waiting_per_thread: 16,
             max_model_calls: 50,
+            max_calls_per_answer: 32,
+            max_parallel_calls: 16,
+            max_same_calls: 5,
+            max_tool_result_bytes: 128 * 1024,
             context_tokens: 60_000,
             context_turns: 200,
             max_attachment_bytes: 50 * 1024 * 1024,

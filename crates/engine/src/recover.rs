@@ -11,7 +11,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Driver, Engine, Inner, Origin};
+use crate::{Driver, Engine, Inner, Origin, Submission};
 
 /// How many orphans or stalled threads are taken up at once, so that replicas share them.
 const HANDFUL: usize = 64;
@@ -185,6 +185,7 @@ impl Engine {
                 tracing::warn!(run.id = %run, error = %problem, "A run of an archived smith could not be cancelled.");
             }
         }
+        self.expire_approvals().await?;
         self.finish_erasures(watch).await?;
         self.clear_traces(watch).await?;
         Ok(())
@@ -215,6 +216,21 @@ impl Engine {
             }
         });
         watch.clearing = Some((clearing, Instant::now()));
+        Ok(())
+    }
+
+    /// Rejects questions that nobody has decided in time.
+    async fn expire_approvals(&self) -> Result<(), store::Error> {
+        let now = self.inner.store.ids().now();
+        for expired in self.inner.store.server().expired_approvals(now, HANDFUL).await? {
+            let project = self.inner.store.project(expired.project);
+            if let Err(problem) =
+                Box::pin(self.submit_here(&project, expired.run, &Submission::Expiry(expired.approval), None))
+                    .await
+            {
+                tracing::warn!(run.id = %expired.run, error = %problem, "An approval could not be expired; a later round tries again.");
+            }
+        }
         Ok(())
     }
 

@@ -48,7 +48,7 @@ pub(crate) fn judge(format: &ResponseFormat, text: &str) -> Verdict {
 }
 
 /// An error of a schema quotes the instance, which may be long.
-fn shorten(text: &str) -> String {
+pub(crate) fn shorten(text: &str) -> String {
     const LIMIT: usize = 300;
     if text.chars().count() <= LIMIT {
         return text.to_owned();

@@ -14,6 +14,7 @@ use models::scripted::Scripts;
 use store::runs::{JournalEntry, NewFrames, NewRun, NodeId, RunConfig, RunRequest};
 use store::smiths::{NewSmith, SmithRecord};
 use store::{DbOptions, Location, ProjectStore, Store};
+use tools::Tools;
 use vault::{Ids, MasterKey, SystemClock};
 
 use crate::Engine;
@@ -56,7 +57,14 @@ async fn world(location: Location) -> World {
         Arc::new(|| 0.5),
     );
     let keys = Keys::new(HostedKeys::new(), None);
-    let engine = Engine::new(store.clone(), keys, models.unwrap(), Options::default()).await.unwrap();
+    let ids = store.ids().clone();
+    let options = tools::Options::default();
+    let tools = Tools {
+        hosted: tools::HostedTools::new(&egress, Policy::LocalToo, &options, ids.clone()).unwrap(),
+        webhooks: tools::Webhooks::new(&egress, Policy::LocalToo, &options, ids).unwrap(),
+        mcp: tools::Mcp::new(&egress, Policy::LocalToo, tools::mcp::Options::default()).unwrap(),
+    };
+    let engine = Engine::new(store.clone(), keys, models.unwrap(), tools, Options::default()).await.unwrap();
     World { engine, store, project, smith }
 }
 

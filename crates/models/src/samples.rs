@@ -32,6 +32,7 @@ pub(crate) fn result(call_id: &str, name: &str, output: &str) -> Turn {
         name: name.into(),
         output: output.into(),
         is_error: false,
+        attachments: Vec::new(),
     })
 }
 
@@ -64,6 +65,7 @@ pub(crate) fn full_request(model: &str) -> Request {
         name: "get_weather".into(),
         output: "no such city".into(),
         is_error: true,
+        attachments: Vec::new(),
     });
     Request {
         model: model.into(),

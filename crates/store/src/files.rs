@@ -53,6 +53,21 @@ impl ProjectStore {
         Ok(())
     }
 
+    /// Keeps files of a smith.
+    pub async fn keep_files(
+        &self,
+        smith: SmithId,
+        seal: &SmithSeal,
+        files: &[StoredFile],
+    ) -> Result<(), Error> {
+        let mut batch = Batch::new();
+        for file in files {
+            self.add_file(&mut batch, smith, seal, file)?;
+        }
+        self.store.db().commit(batch).await?;
+        Ok(())
+    }
+
     /// Returns how many bytes a file of a smith has, None when the smith has no such file.
     pub async fn file_size(&self, smith: SmithId, file: FileId) -> Result<Option<u64>, Error> {
         let row = self

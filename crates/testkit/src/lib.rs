@@ -11,5 +11,6 @@ pub mod http;
 pub mod mcp;
 pub mod postgres;
 pub mod proxy;
+pub mod receiver;
 pub mod sse;
 pub mod upstream;

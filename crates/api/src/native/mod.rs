@@ -2,6 +2,7 @@
 
 mod addresses;
 mod agents;
+mod approvals;
 mod catalog;
 #[cfg(test)]
 mod checked;
@@ -28,6 +29,7 @@ use crate::errors::ApiError;
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(agents::routes())
+        .merge(approvals::routes())
         .merge(catalog::routes())
         .merge(hosted_tools::routes())
         .merge(mcp_servers::routes())

@@ -36,5 +36,6 @@ mod streams;
 mod support;
 mod tokens;
 mod tool_registrations;
+mod tools;
 mod ui_templates;
 mod variables;

@@ -9,7 +9,10 @@ use domain::Timestamp;
 use domain::frames::Frame;
 use domain::ids::RunId;
 use domain::run::{Ending, Run};
-use store::runs::{Append, Appended, End, JournalEntry, NewFrames, RunError, RunRecord, RunResult};
+use store::approvals::{ApprovalChanges, ApprovalRequest, Elicited, NewApproval};
+use store::runs::{
+    Append, Appended, End, JournalEntry, NewFrames, Pause, RunError, RunRecord, RunResult, Standing,
+};
 use tokio::time::Instant;
 
 use super::{Driver, Stop};
@@ -43,6 +46,8 @@ pub(super) struct News {
     frames: Vec<Arc<Published>>,
     /// The run as the commit leaves it, if that brings it to rest.
     rest: Option<Arc<RunRecord>>,
+    /// Whether the run waits for somebody outside from here on, and this node has nothing more to do with it.
+    pauses: bool,
 }
 
 impl Driver {
@@ -70,11 +75,15 @@ impl Driver {
         self.position = position.saturating_add(u64::try_from(pending.journal.len()).unwrap_or(0));
         let frames = published(self.record.id, from, pending.frames.clone());
         let at = self.engine.store.ids().now();
-        let end = self.end();
-        let rest = end.as_ref().map(|end| Arc::new(self.record_at_rest(end, at)));
-        if end.is_some() {
-            self.count_end();
-        }
+        let (standing, approvals) = self.standing();
+        let rest = match &standing {
+            Standing::Ends(end) => {
+                self.count_end();
+                Some(Arc::new(self.record_at_rest(end, at)))
+            }
+            _ => None,
+        };
+        let pauses = matches!(standing, Standing::Pauses(_));
         let engine = Arc::clone(&self.engine);
         let (run, fence, seal) = (self.record.id, self.record.fence, self.seal.clone());
         let announce = engine.has_peers();
@@ -87,13 +96,15 @@ impl Driver {
                 takes_over: false,
                 frames: NewFrames { from, frames: pending.frames },
                 journal: (position, pending.journal),
-                end,
+                standing,
+                approvals,
+                remember: None,
                 announce,
                 at,
             };
             engine.store.server().append_to_run(&append).await
         };
-        (Box::pin(commit), News { frames, rest })
+        (Box::pin(commit), News { frames, rest, pauses })
     }
 
     /// Returns the record as the batch that ends the run leaves it.
@@ -118,6 +129,10 @@ impl Driver {
         }
         self.another_waits = kept == Appended::KeptAndAnotherWaits;
         self.topic.publish(news.frames, news.rest, self.engine.hub.window());
+        if news.pauses {
+            // Whoever takes the run up from its pause may be on another node: from now on only the database knows.
+            self.topic.detach(self.generation);
+        }
         Ok(())
     }
 
@@ -139,9 +154,23 @@ impl Driver {
         Stop::Broken
     }
 
-    fn end(&self) -> Option<End> {
-        let ending = self.machine.ending()?.clone();
-        Some(End { tokens: self.machine.tokens(), result: result_of(&self.machine, &ending), ending })
+    /// Returns how the run stands with what is pending, and the questions that it puts.
+    fn standing(&self) -> (Standing, ApprovalChanges) {
+        if let Some(ending) = self.machine.ending().cloned() {
+            let result = result_of(&self.machine);
+            let end = End { tokens: self.machine.tokens(), result, ending };
+            return (Standing::Ends(end), ApprovalChanges::default());
+        }
+        if !self.machine.status().is_paused() {
+            return (Standing::Runs, ApprovalChanges::default());
+        }
+        let approvals = ApprovalChanges {
+            project: Some(self.record.project),
+            smith: Some(self.record.smith),
+            asked: asked(&self.machine),
+            ..ApprovalChanges::default()
+        };
+        (Standing::Pauses(pause_of(&self.machine)), approvals)
     }
 
     fn count_end(&self) {
@@ -151,18 +180,49 @@ impl Driver {
 }
 
 /// Makes the stored result of a run that has ended.
-pub(crate) fn result_of(machine: &Run, ending: &Ending) -> RunResult {
-    let error = match ending {
-        Ending::Failed { code, message } => Some(RunError { code: *code, message: message.clone() }),
+pub(crate) fn result_of(machine: &Run) -> RunResult {
+    let error = match machine.ending() {
+        Some(Ending::Failed { code, message }) => Some(RunError { code: *code, message: message.clone() }),
         _ => None,
     };
     RunResult {
         content: machine.text().to_owned(),
         content_type: machine.content_type().map(str::to_owned),
         transcript: machine.transcript().to_vec(),
+        pending: machine.pending(),
+        suggested_replies: machine.suggested_replies().to_vec(),
         warnings: machine.warnings().to_vec(),
         error,
     }
+}
+
+/// Makes the stored record of a run that waits for somebody outside.
+pub(crate) fn pause_of(machine: &Run) -> Pause {
+    Pause { status: machine.status(), tokens: machine.tokens(), result: result_of(machine) }
+}
+
+/// Returns the questions that the latest pause has put.
+fn asked(machine: &Run) -> Vec<NewApproval> {
+    let Some(step) = machine.step() else { return Vec::new() };
+    let latest = step.questions().filter_map(|(_, question)| question.asked_at).max();
+    let new =
+        step.questions().filter(|(_, question)| question.asked_at == latest && question.choice.is_none());
+    new.filter_map(|(call, question)| {
+        Some(NewApproval {
+            id: question.approval,
+            request: ApprovalRequest {
+                tool_call_id: call.call.id.clone(),
+                tool: call.call.name.clone(),
+                args: call.args.clone(),
+                elicitation: question.elicitation.as_ref().map(|elicitation| Elicited {
+                    message: elicitation.message.clone(),
+                    requested_schema: elicitation.requested_schema.clone(),
+                }),
+            },
+            expires_at: question.expires_at()?,
+        })
+    })
+    .collect()
 }
 
 pub(crate) fn published(run: RunId, from: u64, frames: Vec<Frame>) -> Vec<Arc<Published>> {

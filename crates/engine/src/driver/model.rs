@@ -10,6 +10,7 @@ use tokio::time::sleep_until;
 
 use super::commit::{Commit, News};
 use super::{Driver, Stop};
+use crate::toolbox::{Offer, Repetition, tell_apart};
 use crate::{context, structured};
 
 #[derive(Default)]
@@ -32,7 +33,12 @@ impl Driver {
     }
 
     pub(super) async fn call_model(&mut self) -> Result<(), Stop> {
-        let (credentials, request) = match self.prepare().await {
+        let prepared = self.prepare().await;
+        if !self.found_missing.is_empty() {
+            let warnings = std::mem::take(&mut self.found_missing);
+            self.apply(Input::Warned { warnings })?;
+        }
+        let (credentials, request) = match prepared {
             Ok(prepared) => prepared,
             // The run can wait for the database; only what the database has nothing to do with ends it.
             Err(problem) if problem.code == Code::StorageUnavailable => return Err(Stop::Broken),
@@ -124,6 +130,7 @@ impl Driver {
             None if self.is_fresh_thread => Vec::new(),
             None => context::past(&project, &self.record, &self.seal, &self.engine.options).await?,
         };
+        let toolbox = self.toolbox().await?;
         let items = context::conversation(&self.record, past, &self.machine);
         let limit = self.engine.options.max_attachment_bytes;
         let turns = context::Files::new(&project, self.record.smith, &self.seal, limit).turns(items).await?;
@@ -131,6 +138,7 @@ impl Driver {
             model: choice.route.model,
             instructions: self.config.instructions().to_owned(),
             turns,
+            tools: toolbox.offers().iter().map(Offer::as_model_sees_it).collect(),
             response_format: self.record.request.response_format.clone(),
             // Runs of one smith begin with the same instructions.
             cache_key: Some(self.record.smith.to_string()),
@@ -187,12 +195,24 @@ impl Driver {
                 self.apply(Input::Delta { text })?;
             }
         }
-        let Answer { text, tool_calls } = answer;
-        self.apply(Input::Replied { reply: Reply { text, tool_calls, stop, tokens, verdict } })
+        let Answer { text, mut tool_calls } = answer;
+        let plans = match &self.toolbox {
+            Some(toolbox) if !tool_calls.is_empty() => {
+                tell_apart(&mut tool_calls, self.machine.transcript());
+                let options = &self.engine.options;
+                let limits = Repetition { calls: options.max_calls_per_answer, same: options.max_same_calls };
+                let ids = self.engine.store.ids();
+                toolbox.plan(&tool_calls, self.machine.transcript(), limits, || ids.mint())
+            }
+            _ => Vec::new(),
+        };
+        self.apply(Input::Replied { reply: Reply { text, tool_calls, plans, stop, tokens, verdict } })
     }
 
     /// Fetches the answer of a call that a dead process had made, where the provider keeps it: nothing is paid twice.
     pub(super) async fn reattached(&mut self) -> Result<bool, Stop> {
+        // The answer may ask for calls.
+        self.toolbox().await.map_err(|error| self.broken(&error))?;
         let Some(reference) = self.machine.reference().map(str::to_owned) else { return Ok(false) };
         let project = self.engine.store.project(self.record.project);
         let choice =

@@ -58,10 +58,10 @@ impl Server {
         let models = models(settings, &egress, store.ids())?;
         let tools = tools(settings, &egress, store.ids())?;
         let keys = Keys::new(hosted.clone(), settings.default_model.clone());
-        let engine = Engine::new(store.clone(), keys, models, settings.engine.clone()).await?;
+        let engine = Engine::new(store.clone(), keys, models, tools.clone(), settings.engine.clone()).await?;
         let options = api::Options { metrics_token: settings.metrics_token.clone(), ..settings.http.clone() };
         let mcp = tools.mcp.clone();
-        let app = App::new(engine.clone(), tools, options, metrics.clone());
+        let app = App::new(engine.clone(), options, metrics.clone());
         let close = Duration::from_millis(settings.server.close_ms);
         Ok(Self { app, engine, store, mcp, listener, close, metrics, _lock: lock })
     }

@@ -33,6 +33,7 @@ fn result(name: &str, output: &str, is_error: bool) -> Turn {
         name: name.into(),
         output: output.into(),
         is_error,
+        attachments: Vec::new(),
     })
 }
 

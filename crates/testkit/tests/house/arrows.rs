@@ -12,7 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("e2e", &["testkit"]),
     ("ingram", &["api", "domain", "egress", "engine", "models", "store", "tools", "vault"]),
     ("api", &["domain", "egress", "engine", "models", "store", "tools", "vault"]),
-    ("engine", &["domain", "models", "store", "tools", "vault"]),
+    ("engine", &["domain", "egress", "models", "store", "tools", "vault"]),
     ("models", &["domain", "egress"]),
     ("tools", &["domain", "egress", "vault"]),
     ("store", &["domain", "egress", "vault"]),

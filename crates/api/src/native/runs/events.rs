@@ -75,7 +75,7 @@ pub(crate) async fn events(
 }
 
 /// Nothing of the run's frames can be read, because the key of its smith cannot.
-fn unreadable() -> Problem {
+pub(super) fn unreadable() -> Problem {
     let message = "What is stored of this run cannot be read: the data key of its smith is damaged. GET …/runs/{rid} shows what \
                    is left. Restore the smith's row from a backup of the database, or erase the smith.";
     Problem::new(Code::ResumeFailed, message)

@@ -1,7 +1,7 @@
 //! The record of a run as the API shows it.
 
 use domain::content::Message;
-use domain::frames::Warning;
+use domain::frames::{PendingCall, Warning};
 use domain::principals::Actor;
 use domain::run::Status;
 use domain::usage::Usage;
@@ -51,6 +51,14 @@ struct OutputOut {
     /// `application/json` where a form was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     content_type: Option<String>,
+    /// What a paused run waits for, oldest first: `{tool_call_id, tool, args, approval_id?, elicitation?}`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>, required = false)]
+    tool_calls: Vec<PendingCall>,
+    /// What the person may want to say next.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    suggested_replies: Vec<String>,
 }
 
 /// A message of the input.
@@ -104,8 +112,14 @@ pub(super) struct RunErrorOut {
 
 impl From<RunRecord> for RunOut {
     fn from(record: RunRecord) -> Self {
-        let RunResult { content, content_type, warnings, error, .. } = record.result.unwrap_or_default();
-        let says_something = record.status == Status::Completed || !content.is_empty();
+        let RunResult { content, content_type, warnings, error, mut pending, suggested_replies, .. } =
+            record.result.unwrap_or_default();
+        if !record.status.is_paused() {
+            // What a run had waited for before it was taken up again.
+            pending.clear();
+        }
+        let says_something =
+            record.status == Status::Completed || record.status.is_paused() || !content.is_empty();
         Self {
             id: record.id.to_string(),
             smith_id: record.smith.to_string(),
@@ -113,7 +127,12 @@ impl From<RunRecord> for RunOut {
             status: record.status.as_str(),
             channel: record.channel,
             input: record.request.input,
-            output: says_something.then_some(OutputOut { content, content_type }),
+            output: says_something.then_some(OutputOut {
+                content,
+                content_type,
+                tool_calls: pending,
+                suggested_replies,
+            }),
             stop_reason: record.stop_reason,
             warnings,
             usage: record.tokens.map(Usage::from),

@@ -39,32 +39,41 @@ pub(super) async fn start(
 ) -> Result<Response, ApiError> {
     let seal = start.seal.clone();
     match app.engine.start(project, start).await? {
-        Some(started) => answer(app, project, &seal, started, wanted).await,
+        Some(StartedRun { id, thread_id, .. }) => {
+            let told = Told { run: id, thread_id, from: 0 };
+            answer(app, project, &seal, told, wanted).await.map_err(|problem| goes_on(problem, id).into())
+        }
         // The same request was faster elsewhere.
         None => repeated(project, &once, wanted).await?.ok_or_else(|| Problem::internal().into()),
     }
 }
 
-async fn answer(
+/// The run that a request was about, and from which seq on its caller is told of it.
+pub(super) struct Told {
+    pub(super) run: RunId,
+    pub(super) thread_id: String,
+    pub(super) from: u64,
+}
+
+/// Answers with the run at its next rest, or with its frames.
+pub(super) async fn answer(
     app: &App,
     project: &ProjectStore,
     seal: &SmithSeal,
-    started: StartedRun,
+    told: Told,
     wanted: Wanted,
-) -> Result<Response, ApiError> {
-    let StartedRun { id, thread_id, .. } = started;
+) -> Result<Response, Problem> {
+    let Told { run, thread_id, from } = told;
     let mut response = match wanted {
         Wanted::Frames => {
-            let follower = app.engine.follow(project.clone(), seal.clone(), id, 0, Mode::Follow);
-            stream::follow(follower.map_err(|problem| goes_on(problem, id))?)
+            stream::follow(app.engine.follow(project.clone(), seal.clone(), run, from, Mode::Follow)?)
         }
         Wanted::Record => {
-            let record =
-                app.engine.rested(project, seal, id).await.map_err(|problem| goes_on(problem, id))?;
+            let record = app.engine.rested(project, seal, run).await?;
             Json(RunOut::from(record)).into_response()
         }
     };
-    name_run(&mut response, id, &thread_id);
+    name_run(&mut response, run, &thread_id);
     Ok(response)
 }
 

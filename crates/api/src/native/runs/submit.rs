@@ -2,18 +2,25 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use domain::principals::Permission;
+use domain::ids::RunId;
+use domain::principals::{ActorKind, Permission};
+use domain::run::Choice;
 use domain::{Code, Problem};
+use engine::{ResultIn, Submission};
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
+use store::ProjectStore;
+use store::runs::RunRecord;
 use utoipa::ToSchema;
 
+use super::events::unreadable;
 use super::get;
 use super::record::RunOut;
+use super::reply::{self, Told, Wanted};
 use crate::app::App;
 use crate::errors::ApiError;
-use crate::extract::{Answer, Caller, Fields, Idempotency, JsonBody, PathParams};
+use crate::extract::{Answer, Caller, Fields, Idempotency, JsonBody, Once, PathParams};
 
 /// What moves a waiting run on, or stops one.
 #[derive(ToSchema)]
@@ -56,15 +63,22 @@ enum Submitted {
 }
 
 /// What is submitted.
-enum Submission<'a> {
-    ToolResult,
-    Decision,
-    Cancel { reason: Option<&'a str> },
+enum Read {
+    Move(Submission),
+    Cancel { reason: Option<String> },
 }
+
+/// How many results one request may bring.
+const RESULTS: usize = 100;
+/// Characters of the text that says who decided.
+const ACTOR: usize = 255;
+/// Characters of a reason.
+const REASON: usize = 1_000;
 
 /// Moves a waiting run on: a tool result, a decision on an approval, or a cancellation.
 ///
-/// Cancelling twice is no error: the second call returns the same acknowledgement.
+/// The answer is the run at its next rest, or the frames that follow. Cancelling twice is no error, nor is deciding the same
+/// twice: the second call returns the same.
 #[utoipa::path(
     post,
     path = "/v1/smiths/{pid}/runs/{rid}/submit",
@@ -75,7 +89,7 @@ enum Submission<'a> {
     responses(
         (
             status = 200,
-            description = "The acknowledged cancellation, or the run at its next rest.",
+            description = "The acknowledged cancellation, or the run at its next rest (its frames with `stream`).",
             body = inline(Submitted)
         ),
         (status = 409, description = "The run does not wait for this."),
@@ -93,57 +107,140 @@ pub(crate) async fn submit(
         Some("approval_decision") => Permission::ApprovalsWrite,
         _ => Permission::RunsWrite,
     };
-    let get::Found { project, record, .. } = get::find(&app, &caller, &path, permission).await?;
+    let get::Found { project, record, seal } = get::find(&app, &caller, &path, permission).await?;
+    let wanted = Wanted::from_flag(fields.flag("stream")?);
     let once = idempotency.once(&app, &caller, body.fingerprint());
-    if let Some(response) = once.replay().await? {
+    if let Some(response) = reply::repeated(&project, &once, wanted).await? {
         return Ok(response);
     }
-    match read(&fields)? {
-        Submission::Cancel { reason } => {
-            app.engine.cancel(&project, record.id, reason).await?;
-            let answer = Answer::json(
-                StatusCode::OK,
-                &RunCancelAck { id: record.id.to_string(), status: "cancelled" },
-            )
-            .about(Some(record.smith));
-            // A repetition that comes before this is kept cancels what is cancelled already, to the same answer.
-            if let Err(error) = once.keep(&answer).await {
-                tracing::warn!(run.id = %record.id, error = %error, "A cancellation's key could not be kept.");
-            }
-            Ok(answer.into_response())
-        }
-        Submission::ToolResult | Submission::Decision => Err(Problem::new(
-            Code::RunNotPaused,
-            format!("The run is {} and waits for nothing.", record.status.as_str()),
-        )
-        .into()),
-    }
+    let submission = match read(&fields, &caller)? {
+        Read::Cancel { reason } => return cancel(&app, &project, &record, once, reason.as_deref()).await,
+        Read::Move(submission) => submission,
+    };
+    let seal = seal.ok_or_else(unreadable)?;
+    let Some(submitted) = app.engine.submit(&project, record.id, submission, once.key()).await? else {
+        // The same request was faster elsewhere.
+        return reply::repeated(&project, &once, wanted).await?.ok_or_else(|| Problem::internal().into());
+    };
+    let told = Told { run: record.id, thread_id: submitted.thread_id, from: submitted.from };
+    let answer = reply::answer(&app, &project, &seal, told, wanted).await;
+    answer.map_err(|problem| taken(problem, record.id).into())
 }
 
-fn read<'a>(fields: &Fields<'a>) -> Result<Submission<'a>, Problem> {
+async fn cancel(
+    app: &App,
+    project: &ProjectStore,
+    record: &RunRecord,
+    once: Once,
+    reason: Option<&str>,
+) -> Result<Response, ApiError> {
+    app.engine.cancel(project, record.id, reason).await?;
+    let acknowledged = RunCancelAck { id: record.id.to_string(), status: "cancelled" };
+    let answer = Answer::json(StatusCode::OK, &acknowledged).about(Some(record.smith));
+    // A repetition that comes before this is kept cancels what is cancelled already, to the same answer.
+    if let Err(error) = once.keep(&answer).await {
+        tracing::warn!(run.id = %record.id, error = %error, "A cancellation's key could not be kept.");
+    }
+    Ok(answer.into_response())
+}
+
+/// Says of a submission that was taken that the run goes on, though its caller cannot be told how.
+fn taken(problem: Problem, run: RunId) -> Problem {
+    let mut problem = problem.after_work();
+    problem.message = format!(
+        "What was submitted is stored and the run {run} goes on, but this answer cannot wait for it. Read it with \
+         GET …/runs/{run}."
+    );
+    problem
+}
+
+fn read(fields: &Fields<'_>, caller: &Caller) -> Result<Read, Problem> {
     match fields.value("kind").and_then(Value::as_str) {
-        Some("cancel") => Ok(Submission::Cancel { reason: fields.text_of("reason", 0..=1_000)? }),
-        Some("tool_result") => {
-            if fields.list("results")?.is_none() {
-                fields.required_text("tool_call_id")?;
-                if fields.object("result")?.is_none() {
-                    return Err(fields.refuse("result", "given, as an object"));
-                }
-            }
-            Ok(Submission::ToolResult)
+        Some("cancel") => {
+            let reason = fields.text_of("reason", 0..=REASON)?.map(str::to_owned);
+            Ok(Read::Cancel { reason })
         }
-        Some("approval_decision") => {
-            fields.required_text("approval_id")?;
-            match fields.value("decision").and_then(Value::as_str) {
-                Some("approve" | "reject") => Ok(Submission::Decision),
-                _ => Err(Problem::new(Code::InvalidDecision, "`decision` must be `approve` or `reject`.")
-                    .at("decision")),
-            }
-        }
+        Some("tool_result") => Ok(Read::Move(Submission::Results(read_results(fields)?))),
+        Some("approval_decision") => Ok(Read::Move(read_decision(fields, caller)?)),
         _ => Err(Problem::new(
             Code::InvalidKind,
             "`kind` must be `tool_result`, `approval_decision` or `cancel`.",
         )
         .at("kind")),
+    }
+}
+
+fn read_results(fields: &Fields<'_>) -> Result<Vec<ResultIn>, Problem> {
+    let Some(results) = fields.list("results")?.filter(|results| !results.is_empty()) else {
+        let call_id = fields.required_text("tool_call_id")?.to_owned();
+        let Some(result) = fields.object("result")? else {
+            return Err(fields.refuse("result", "given, as an object"));
+        };
+        let output = Value::Object(result.clone()).to_string();
+        return Ok(vec![ResultIn { call_id, output, is_error: false, at: "tool_call_id".to_owned() }]);
+    };
+    if results.len() > RESULTS {
+        return Err(fields.refuse("results", &format!("an array of at most {RESULTS} entries")));
+    }
+    let read = |(index, entry): (usize, &Value)| {
+        let at = |key: &str| format!("results[{index}].{key}");
+        let entry_of = |key: &str| entry.get(key);
+        let Some(call_id) = entry_of("tool_call_id").and_then(Value::as_str) else {
+            let param = at("tool_call_id");
+            return Err(Problem::invalid_input(&param, format!("`{param}` must be a text.")));
+        };
+        let Some(result) = entry_of("result") else {
+            let param = at("result");
+            return Err(Problem::invalid_input(
+                &param,
+                format!("`{param}` must be given; any JSON value will do."),
+            ));
+        };
+        let is_error = match entry_of("is_error") {
+            None | Some(Value::Null) => false,
+            Some(Value::Bool(is_error)) => *is_error,
+            Some(_) => {
+                let param = at("is_error");
+                return Err(Problem::invalid_input(&param, format!("`{param}` must be true or false.")));
+            }
+        };
+        // A text is what the model reads; anything else is given to it as JSON.
+        let output = result.as_str().map_or_else(|| result.to_string(), str::to_owned);
+        Ok(ResultIn { call_id: call_id.to_owned(), output, is_error, at: at("tool_call_id") })
+    };
+    results.iter().enumerate().map(read).collect()
+}
+
+fn read_decision(fields: &Fields<'_>, caller: &Caller) -> Result<Submission, Problem> {
+    let approval = fields.required_text("approval_id")?;
+    let reason = fields.text_of("reason", 0..=REASON)?.map(str::to_owned);
+    let choice = match fields.value("decision").and_then(Value::as_str) {
+        Some("approve") => Choice::Approve {
+            args: fields.object("args")?.cloned(),
+            content: fields.object("content")?.cloned().map(Value::Object),
+        },
+        Some("reject") => Choice::Reject { reason: reason.clone() },
+        _ => {
+            let message = "`decision` must be `approve` or `reject`.";
+            return Err(Problem::new(Code::InvalidDecision, message).at("decision"));
+        }
+    };
+    let approval = approval.parse().map_err(|_| {
+        Problem::invalid_input(
+            "approval_id",
+            "The run has no such approval. Its pending ones are in `output.tool_calls`.",
+        )
+    })?;
+    let given = fields.text_of("actor", 1..=ACTOR)?;
+    Ok(Submission::Decision { approval, choice, actor: actor(caller, given), reason })
+}
+
+/// Returns who decided: whoever a tenant names, the token otherwise. A smith's token can speak for its smith only.
+fn actor(caller: &Caller, given: Option<&str>) -> String {
+    let actor = caller.actor();
+    match (actor.kind, given) {
+        (ActorKind::Smith, _) => actor.id,
+        (_, Some(given)) => given.to_owned(),
+        (_, None) => actor.token_id,
     }
 }

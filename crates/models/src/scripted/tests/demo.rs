@@ -101,3 +101,22 @@ fn it_tells_what_a_tool_brought_back_and_fails_when_asked_to() {
     assert_eq!(text_of(&failed), "I start to answer, and then ");
     assert!(failed.last().is_some_and(Result::is_err));
 }
+
+#[test]
+fn it_calls_the_tools_that_it_knows_where_they_are_offered() {
+    let scripts = Scripts::bundled();
+    let calls = |message: &str, tools: &[&str]| {
+        let tools = tools.iter().map(|name| tool(name)).collect();
+        let request = Request { model: "demo".into(), tools, ..request(vec![user(message)]) };
+        let events = events(&scripts, &request);
+        calls_of(&events).first().map(|(_, name, arguments)| ((*name).to_owned(), (*arguments).to_owned()))
+    };
+    let called = |name: &str, arguments: &str| Some((name.to_owned(), arguments.to_owned()));
+    assert_eq!(
+        calls("What is 12 * (3 + 4)?", &["calculate"]),
+        called("calculate", r#"{"expression":"12 * (3 + 4)"}"#)
+    );
+    assert_eq!(calls("Please refund order 12.", &["refund"]), called("refund", r#"{"order": 12}"#));
+    assert_eq!(calls("What is 12 * 3?", &[]), None);
+    assert_eq!(calls("What is my name?", &["calculate", "refund"]), None);
+}

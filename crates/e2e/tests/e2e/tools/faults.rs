@@ -1,0 +1,260 @@
+//! The server that dies around a call: the call is made once at most, or said to be unknown.
+
+use std::io::Write as _;
+use std::time::Instant;
+
+use e2e::{Engine, Server, Setup, Smith};
+use reqwest::Method;
+use serde_json::{Value, json};
+use testkit::mcp::{McpServer, Tool, Wire};
+use testkit::receiver::Receiver;
+use testkit::upstream::{Gate, Reply, Upstream};
+
+use super::{register, results};
+
+/// A short lease, so that a death on PostgreSQL is noticed quickly.
+const LEASE: &str = "[engine]\nlease_ms = 400\n";
+
+/// Where the server dies, in the order of what happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fault {
+    BeforeIntent,
+    AfterIntent,
+    /// While the tool is at work.
+    DuringCall,
+    AfterCall,
+    BeforeResult,
+    AfterResult,
+}
+
+const FAULTS: [Fault; 6] = [
+    Fault::BeforeIntent,
+    Fault::AfterIntent,
+    Fault::DuringCall,
+    Fault::AfterCall,
+    Fault::BeforeResult,
+    Fault::AfterResult,
+];
+
+impl Fault {
+    /// The name under which the server knows the point; none where the test kills it itself.
+    fn point(self) -> Option<&'static str> {
+        match self {
+            Self::BeforeIntent => Some("before_intent"),
+            Self::AfterIntent => Some("after_intent"),
+            Self::DuringCall => None,
+            Self::AfterCall => Some("after_call"),
+            Self::BeforeResult => Some("before_result"),
+            Self::AfterResult => Some("after_result"),
+        }
+    }
+}
+
+/// A kind of tool whose calls can be counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Webhook { is_repeatable: bool },
+    Mcp { is_repeatable: bool, wire: Wire },
+}
+
+const KINDS: [Kind; 6] = [
+    Kind::Webhook { is_repeatable: false },
+    Kind::Webhook { is_repeatable: true },
+    Kind::Mcp { is_repeatable: false, wire: Wire::Stateless },
+    Kind::Mcp { is_repeatable: true, wire: Wire::Stateless },
+    Kind::Mcp { is_repeatable: false, wire: Wire::Sessions },
+    Kind::Mcp { is_repeatable: true, wire: Wire::Sessions },
+];
+
+impl Kind {
+    fn is_repeatable(self) -> bool {
+        match self {
+            Self::Webhook { is_repeatable } | Self::Mcp { is_repeatable, .. } => is_repeatable,
+        }
+    }
+}
+
+/// Whoever carries the calls out, and counts them.
+enum Peer {
+    Webhook(Receiver),
+    Mcp(McpServer),
+}
+
+impl Peer {
+    async fn of(kind: Kind, server: &Server, gate: Option<&Gate>) -> Self {
+        match kind {
+            Kind::Webhook { is_repeatable } => {
+                let receiver = Receiver::start().await;
+                if let Some(gate) = gate {
+                    receiver.through(gate);
+                }
+                let annotations = json!({"idempotent": is_repeatable});
+                let tool = json!({"execution": "webhook", "url": receiver.url(), "annotations": annotations});
+                register(server, "pay", tool).await;
+                Self::Webhook(receiver)
+            }
+            Kind::Mcp { is_repeatable, wire } => {
+                let peer = McpServer::start(wire).await;
+                let mut answer = testkit::mcp::Answer::text("paid");
+                if let Some(gate) = gate {
+                    answer = answer.gated(gate);
+                }
+                let tool = Tool::new("pay").schema(json!({"type": "object"})).answers(answer);
+                peer.offer(if is_repeatable { tool.hint("idempotentHint") } else { tool });
+                let body = json!({"url": peer.url(), "auth": {"kind": "none"}});
+                server.admin().put("/v1/tenant/mcp/bank", &body).await.expect(200);
+                Self::Mcp(peer)
+            }
+        }
+    }
+
+    /// The idempotency keys of the calls that were carried out.
+    fn keys(&self) -> Vec<String> {
+        match self {
+            Self::Webhook(receiver) => {
+                receiver.received().iter().map(|call| call.header("idempotency-key").to_owned()).collect()
+            }
+            Self::Mcp(peer) => peer.calls().iter().map(|call| call.idempotency_key.clone()).collect(),
+        }
+    }
+
+    async fn wait_for_a_call(&self) {
+        match self {
+            Self::Webhook(receiver) => drop(receiver.wait_for(1).await),
+            Self::Mcp(peer) => drop(peer.wait_for_calls(1).await),
+        }
+    }
+}
+
+/// What a scenario has shown.
+struct Seen {
+    keys: Vec<String>,
+    run: Value,
+    result: String,
+}
+
+/// Lets the server die at the point while it calls the tool, starts it again, and waits for the end of the run.
+async fn die(engine: Engine, kind: Kind, fault: Fault) -> Seen {
+    let mut setup = Setup::on(engine).with_configuration(LEASE);
+    if let Some(point) = fault.point() {
+        setup = setup.with_variable("INGRAM_FAULT", point);
+    }
+    let mut server = setup.start().await;
+    let gate = (fault == Fault::DuringCall).then(Gate::hold);
+    let peer = Peer::of(kind, &server, gate.as_ref()).await;
+    let upstream = Upstream::start().await;
+    upstream.answer(Reply::tool_call("c1", "pay", json!({"amount": 12})));
+    upstream.answer_otherwise(Reply::text("Done."));
+    let smith = server.smith_on(&upstream).await;
+    server.admin().patch(&smith.path(""), &json!({"tools": ["pay"]})).await.expect(200);
+    let start = json!({"input": "Pay", "stream": true});
+    let stream = server.admin().stream(Method::POST, &smith.path("/runs"), Some(&start)).await;
+    let path = smith.path(&format!("/runs/{}", stream.header("ic-run-id")));
+    if fault == Fault::DuringCall {
+        peer.wait_for_a_call().await;
+        server.kill().await;
+    } else {
+        server.ended().await;
+    }
+    drop(stream);
+    if let Some(gate) = gate {
+        gate.open();
+    }
+    server.forget_variable("INGRAM_FAULT");
+    server.start_again().await;
+    let frames = server.admin().follow(&format!("{path}/events"), None).await.collect_until_end().await;
+    assert_eq!(frames.last().unwrap().event, "run.completed", "{kind:?} {fault:?}: {frames:?}");
+    let told: Vec<_> = frames.iter().filter(|frame| frame.event.starts_with("tool.")).collect();
+    let told: Vec<_> = told.iter().map(|frame| frame.event.as_str()).collect();
+    assert_eq!(told, ["tool.executing", "tool.completed"], "{kind:?} {fault:?}");
+    let run = server.admin().get(&path).await.expect(200);
+    let result = results(&upstream).pop().expect("the model has its result").1;
+    Seen { keys: peer.keys(), run, result }
+}
+
+/// Checks one scenario, and tells whether its outcome was unknown.
+async fn scenario(engine: Engine, kind: Kind, fault: Fault) -> bool {
+    let Seen { keys, run, result } = die(engine, kind, fault).await;
+    let place = format!("{engine:?} {kind:?} {fault:?}: {run:#} {result}");
+    assert!(keys.windows(2).all(|pair| pair[0] == pair[1]), "the key of a call never changes: {place}");
+    assert!(keys.iter().all(|key| key.ends_with("::c1")), "{place}");
+    let is_unknown =
+        run["warnings"].as_array().unwrap().iter().any(|warning| warning["code"] == "outcome_unknown");
+    assert_eq!(
+        is_unknown,
+        result.contains("outcome_unknown"),
+        "the model and the client learn the same: {place}"
+    );
+    if kind.is_repeatable() {
+        assert!(!is_unknown && !keys.is_empty(), "{place}");
+        return false;
+    }
+    assert!(keys.len() <= 1, "made {} times: {place}", keys.len());
+    // Unknown is said where it is unknown, and nowhere else.
+    let is_open = fault > Fault::BeforeIntent && fault < Fault::AfterResult;
+    assert_eq!(is_unknown, is_open, "{place}");
+    assert!(is_unknown || keys.len() == 1, "{place}");
+    is_unknown
+}
+
+#[tokio::test]
+async fn a_call_is_made_once_or_said_to_be_unknown_wherever_the_server_dies() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        for kind in KINDS {
+            for fault in FAULTS {
+                scenario(engine, kind, fault).await;
+            }
+        }
+    }
+}
+
+/// Counts many scenarios: `make faults ROUNDS=n`.
+#[tokio::test]
+#[ignore = "takes long: it is run by hand, and its counters are kept in docs/reliability.md"]
+async fn counted_deaths_around_calls() {
+    let rounds = std::env::var("ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(2_usize);
+    let began = Instant::now();
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let (mut deaths, mut unknown) = (0, 0);
+        for _ in 0..rounds {
+            for kind in KINDS {
+                for fault in FAULTS {
+                    deaths += 1;
+                    unknown += usize::from(scenario(engine, kind, fault).await);
+                }
+            }
+        }
+        let seconds = began.elapsed().as_secs();
+        let told = format!(
+            "{engine:?}: {deaths} deaths around calls, 0 made twice behind anyone's back, {unknown} said to be unknown, 0 lost \
+             ({seconds} s)"
+        );
+        writeln!(std::io::stderr(), "{told}").unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_hosted_tool_is_called_again_after_a_death() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        for fault in [Fault::AfterIntent, Fault::BeforeResult] {
+            let setup = Setup::on(engine).with_configuration(LEASE);
+            let mut server = setup.with_variable("INGRAM_FAULT", fault.point().unwrap()).start().await;
+            let upstream = Upstream::start().await;
+            upstream.answer(Reply::tool_call("c1", "calculate", json!({"expression": "6 * 7"})));
+            upstream.answer_otherwise(Reply::text("Done."));
+            let smith: Smith = server.smith_on(&upstream).await;
+            let tools = json!({"enabled_hosted_tools": ["calculator"]});
+            server.admin().patch(&smith.path(""), &tools).await.expect(200);
+            let start = json!({"input": "Count", "stream": true});
+            let stream = server.admin().stream(Method::POST, &smith.path("/runs"), Some(&start)).await;
+            let path = smith.path(&format!("/runs/{}/events", stream.header("ic-run-id")));
+            server.ended().await;
+            drop(stream);
+            server.forget_variable("INGRAM_FAULT");
+            server.start_again().await;
+            let frames = server.admin().follow(&path, None).await.collect_until_end().await;
+            assert_eq!(frames.last().unwrap().event, "run.completed");
+            assert!(results(&upstream)[0].1.contains("42"));
+        }
+    }
+}

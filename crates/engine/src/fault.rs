@@ -1,0 +1,46 @@
+//! Named points at which a test lets the process die. Only in builds with debug assertions; a release build has none of it.
+//!
+//! `INGRAM_FAULT=<point>` makes the process abort when it reaches the point; nothing is cleaned up, as with a power cut.
+
+/// A place on the way of a tool call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Point {
+    BeforeIntent,
+    AfterIntent,
+    AfterCall,
+    BeforeResult,
+    AfterResult,
+}
+
+#[cfg(debug_assertions)]
+impl Point {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::BeforeIntent => "before_intent",
+            Self::AfterIntent => "after_intent",
+            Self::AfterCall => "after_call",
+            Self::BeforeResult => "before_result",
+            Self::AfterResult => "after_result",
+        }
+    }
+}
+
+#[cfg(debug_assertions)]
+pub(crate) fn is_set(point: Point) -> bool {
+    static SET: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    let set = SET.get_or_init(|| std::env::var("INGRAM_FAULT").ok());
+    set.as_deref() == Some(point.name())
+}
+
+#[cfg(not(debug_assertions))]
+pub(crate) const fn is_set(_: Point) -> bool {
+    false
+}
+
+/// Dies here if a test wants it so.
+pub(crate) fn reach(point: Point) {
+    if is_set(point) {
+        tracing::error!(point = ?point, "A fault was asked for here.");
+        std::process::abort();
+    }
+}

@@ -1,0 +1,395 @@
+//! Submissions: decisions and results that move a paused run on, whichever node they reach.
+
+use std::sync::Arc;
+
+use domain::ids::{ApprovalId, RunId};
+use domain::items::ToolResult;
+use domain::run::{Choice, Input, Limits, Question, Run, Status};
+use domain::{Code, Problem, Timestamp};
+use store::ProjectStore;
+use store::approvals::{ApprovalChanges, Decided, Decision, Resolution};
+use store::idempotency::{IdempotencyKey, Remember};
+use store::runs::{Append, Appended, End, JournalEntry, NewFrames, RunRecord, Saved, Standing};
+
+use crate::toolbox::{Gathered, fits};
+use crate::{Driver, Engine, Origin, driver, structured};
+
+/// How often a submission is tried again because another one came in between.
+const RACES: usize = 16;
+
+/// What is submitted to a paused run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Submission {
+    /// Results of calls that the caller carried out.
+    Results(Vec<ResultIn>),
+    Decision {
+        approval: ApprovalId,
+        choice: Choice,
+        /// Who decided, for the record.
+        actor: String,
+        reason: Option<String>,
+    },
+    /// Nobody decided in time.
+    Expiry(ApprovalId),
+}
+
+/// The result of a call that the caller carried out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResultIn {
+    pub call_id: String,
+    /// What the model reads.
+    pub output: String,
+    pub is_error: bool,
+    /// Where in the request it stands, for errors.
+    pub at: String,
+}
+
+/// A submission that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submitted {
+    pub thread_id: String,
+    /// The seq from which on the frames are that follow it.
+    pub from: u64,
+}
+
+/// What becomes of one try.
+enum Tried {
+    Taken(Submitted),
+    /// Somebody else came in between.
+    Raced,
+    /// The same was faster elsewhere.
+    Done,
+}
+
+impl Engine {
+    /// Submits something to a paused run. Returns None when a request with the same idempotency key was faster.
+    pub async fn submit(
+        &self,
+        project: &ProjectStore,
+        run: RunId,
+        submission: Submission,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Option<Submitted>, Problem> {
+        let (engine, project) = (self.clone(), project.clone());
+        // In a task of its own: a caller that goes away must not leave a run that was taken up without a driver.
+        let submitted =
+            self.inner.tasks.spawn(async move { engine.submit_here(&project, run, &submission, key).await });
+        submitted.await.map_err(|_| Problem::internal())?
+    }
+
+    pub(crate) async fn submit_here(
+        &self,
+        project: &ProjectStore,
+        run: RunId,
+        submission: &Submission,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Option<Submitted>, Problem> {
+        if self.inner.closing.is_cancelled() {
+            return Err(Problem::new(Code::ServiceOverloaded, "The server is shutting down. Retry shortly."));
+        }
+        for _ in 0..RACES {
+            let saved = match project.saved_run(run).await {
+                Ok(Some(saved)) => saved,
+                Ok(None) => return Err(Problem::not_found("run")),
+                Err(error) if error.is_damage() && matches!(submission, Submission::Expiry(_)) => {
+                    self.cancel_unreadable(project, run, Some(Resolution::Expired.as_str())).await?;
+                    return Ok(None);
+                }
+                Err(error) if error.is_damage() => return Err(unreadable()),
+                Err(error) => return Err(error.into()),
+            };
+            match self.try_to_submit(project, saved, submission, key).await? {
+                Tried::Taken(submitted) => return Ok(Some(submitted)),
+                Tried::Done => return Ok(None),
+                Tried::Raced => {}
+            }
+        }
+        Err(Problem::new(Code::ServiceOverloaded, "The run is too busy to take this just now. Retry."))
+    }
+
+    async fn try_to_submit(
+        &self,
+        project: &ProjectStore,
+        saved: Saved,
+        submission: &Submission,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Tried, Problem> {
+        let inner = &self.inner;
+        let machine = fold(&saved)?;
+        let record = &saved.record;
+        let now = inner.store.ids().now();
+        let input = match submission {
+            Submission::Results(results) => results_for(&machine, record, results)?,
+            Submission::Decision { approval, choice, .. } => {
+                if let Some(submitted) = self.decided_before(project, record, *approval, choice).await? {
+                    return Ok(Tried::Taken(submitted));
+                }
+                let question = open_question(&machine, record, *approval)?;
+                if question.expires_at().is_some_and(|at| at <= now) {
+                    // The rounds have not come to it yet.
+                    return self.expired_first(saved, machine, *approval, now).await;
+                }
+                self.check(project, &saved, &machine, question, choice).await?;
+                Input::Decided { approval: *approval, choice: choice.clone() }
+            }
+            Submission::Expiry(approval) => {
+                let Some(question) = find(&machine, *approval).filter(|question| question.choice.is_none())
+                else {
+                    return Ok(Tried::Done);
+                };
+                if question.expires_at().is_none_or(|at| at > now) {
+                    return Ok(Tried::Done);
+                }
+                expired(*approval)
+            }
+        };
+        self.keep(saved, machine, input, submission, key, now).await
+    }
+
+    /// Appends what was submitted, and drives the run on if that is what it leads to.
+    async fn keep(
+        &self,
+        mut saved: Saved,
+        mut machine: Run,
+        input: Input,
+        submission: &Submission,
+        key: Option<IdempotencyKey>,
+        now: Timestamp,
+    ) -> Result<Tried, Problem> {
+        let inner = &self.inner;
+        let frames = machine.apply(input.clone()).map_err(|_| not_paused(saved.record.status))?;
+        let entry = JournalEntry { input, next_seq: machine.next_seq() };
+        let node = inner.node();
+        let (standing, place) = match machine.status() {
+            Status::Running => {
+                let place = Arc::clone(&inner.places).try_acquire_owned().map_err(|_| {
+                    let message = "Too many runs are under way on this server. Retry shortly.";
+                    Problem::new(Code::ServiceOverloaded, message)
+                });
+                (Standing::TakenUp(node), Some(place?))
+            }
+            status if status.is_paused() => (Standing::Pauses(driver::pause_of(&machine)), None),
+            _ => {
+                let Some(ending) = machine.ending().cloned() else { return Err(Problem::internal()) };
+                let result = driver::result_of(&machine);
+                (Standing::Ends(End { ending, tokens: machine.tokens(), result }), None)
+            }
+        };
+        let ends = matches!(standing, Standing::Ends(_));
+        let (run, smith, from) = (saved.record.id, saved.record.smith, saved.record.next_seq);
+        let position = u64::try_from(saved.journal.len()).unwrap_or(u64::MAX);
+        let append = Append {
+            run,
+            seal: &saved.seal,
+            fence: saved.record.fence,
+            expected_seq: from,
+            takes_over: false,
+            frames: NewFrames { from, frames: frames.clone() },
+            journal: (position, vec![entry.clone()]),
+            standing,
+            approvals: ApprovalChanges {
+                decided: decided(submission),
+                closes: Some(Resolution::RunEnded),
+                ..ApprovalChanges::default()
+            },
+            remember: key.map(|key| Remember::run(key, run).of_smith(Some(smith))),
+            announce: inner.store.server().shares_database(),
+            at: now,
+        };
+        match inner.store.server().append_to_run(&append).await? {
+            Appended::Lost => return Ok(Tried::Raced),
+            Appended::KeyTaken => return Ok(Tried::Done),
+            Appended::Kept | Appended::KeptAndAnotherWaits => {}
+        }
+        let submitted = Submitted { thread_id: saved.record.thread_id.clone(), from };
+        if let Some(place) = place {
+            saved.record.status = Status::Running;
+            saved.record.owner = Some(node);
+            saved.record.fence = saved.record.fence.saturating_add(1);
+            saved.record.next_seq = machine.next_seq();
+            saved.record.crashes = 0;
+            saved.journal.push(entry);
+            let registration = inner.register(run);
+            let driver = Driver::resume(Arc::clone(inner), saved, Origin::Lane, registration.stop.clone())?;
+            inner.spawn(driver, registration, place);
+        } else if ends {
+            let status = machine.status().as_str();
+            metrics::counter!("ingram_runs_ended_total", "status" => status).increment(1);
+            inner.hub.wake(run);
+            inner.move_lane_on(smith, &submitted.thread_id).await;
+        } else {
+            inner.hub.wake(run);
+        }
+        Ok(Tried::Taken(submitted))
+    }
+
+    /// Rejects a question whose time is over before anything else is said about it.
+    async fn expired_first(
+        &self,
+        saved: Saved,
+        machine: Run,
+        approval: ApprovalId,
+        now: Timestamp,
+    ) -> Result<Tried, Problem> {
+        let expiry = Submission::Expiry(approval);
+        match self.keep(saved, machine, expired(approval), &expiry, None, now).await? {
+            Tried::Raced => Ok(Tried::Raced),
+            Tried::Taken(_) | Tried::Done => {
+                let message = "The approval has expired; it counts as rejected.";
+                Err(Problem::new(Code::RunNotPaused, message).at("approval_id"))
+            }
+        }
+    }
+
+    /// Answers a decision that was taken before: the same again is no error, the opposite is one.
+    async fn decided_before(
+        &self,
+        project: &ProjectStore,
+        record: &RunRecord,
+        approval: ApprovalId,
+        choice: &Choice,
+    ) -> Result<Option<Submitted>, Problem> {
+        let found = project.approval(approval).await?.filter(|found| found.run == record.id);
+        let Some(found) = found else {
+            let message = "The run has no such approval. Its pending ones are in `output.tool_calls`.";
+            return Err(Problem::invalid_input("approval_id", message));
+        };
+        let wanted = match choice {
+            Choice::Approve { .. } => "approved",
+            Choice::Reject { .. } => "rejected",
+        };
+        match found.status.as_str() {
+            "pending" => Ok(None),
+            status if status == wanted => {
+                Ok(Some(Submitted { thread_id: record.thread_id.clone(), from: record.next_seq }))
+            }
+            status => {
+                let message = format!("The approval was {status} already; that is not taken back.");
+                Err(Problem::new(Code::RunNotPaused, message).at("approval_id"))
+            }
+        }
+    }
+
+    /// Checks what comes with an approval: arguments against the tool's schema, an answer against what was asked for.
+    async fn check(
+        &self,
+        project: &ProjectStore,
+        saved: &Saved,
+        machine: &Run,
+        question: &Question,
+        choice: &Choice,
+    ) -> Result<(), Problem> {
+        let Choice::Approve { args, content } = choice else { return Ok(()) };
+        if let Some(elicitation) = &question.elicitation {
+            let Some(content) = content else {
+                let message = "The tool asks for something: give it as `content`, an object that fits `requested_schema`.";
+                return Err(Problem::invalid_input("content", message));
+            };
+            return fits(&elicitation.requested_schema, content).map_err(|why| {
+                Problem::invalid_input("content", format!("`content` is not what was asked for. {why}"))
+            });
+        }
+        let Some(args) = args else { return Ok(()) };
+        let step = machine.step();
+        let call = step.and_then(|step| {
+            step.questions().find(|(_, other)| other.approval == question.approval).map(|(call, _)| call)
+        });
+        let inner = &self.inner;
+        let now = inner.store.ids().now();
+        let gathered = Gathered::new(&inner.tools, &inner.retry, project, &saved.config.config, now).await?;
+        let Some(offer) = call.and_then(|call| gathered.toolbox.of(call)) else {
+            let message = "The tool is not there any more, so its arguments cannot be checked. Approve or reject the call as it is.";
+            return Err(Problem::invalid_input("args", message));
+        };
+        offer.check(args).map_err(|why| {
+            Problem::invalid_input("args", format!("`args` do not fit the tool's schema. {why}"))
+        })
+    }
+}
+
+fn fold(saved: &Saved) -> Result<Run, Problem> {
+    let content_type = structured::content_type(saved.record.request.response_format.as_ref());
+    let limits = Limits { model_calls: saved.config.max_model_calls };
+    let entries = saved.journal.iter().map(|entry| (entry.input.clone(), entry.next_seq));
+    let mut machine = Run::replay(limits, content_type, entries).map_err(|_| unreadable())?;
+    machine.frames_end_at(saved.record.next_seq);
+    Ok(machine)
+}
+
+fn unreadable() -> Problem {
+    Problem::new(
+        Code::ResumeFailed,
+        "What is stored of the run cannot be read, so it cannot go on. Cancel it.",
+    )
+}
+
+pub(crate) fn not_paused(status: Status) -> Problem {
+    let message = format!("The run is {} and does not wait for this.", status.as_str());
+    Problem::new(Code::RunNotPaused, message)
+}
+
+fn expired(approval: ApprovalId) -> Input {
+    let reason = Some(Resolution::Expired.as_str().to_owned());
+    Input::Decided { approval, choice: Choice::Reject { reason } }
+}
+
+fn find(machine: &Run, approval: ApprovalId) -> Option<&Question> {
+    let mut questions = machine.step()?.questions();
+    questions.find(|(_, question)| question.approval == approval).map(|(_, question)| question)
+}
+
+fn open_question<'a>(
+    machine: &'a Run,
+    record: &RunRecord,
+    approval: ApprovalId,
+) -> Result<&'a Question, Problem> {
+    let question = find(machine, approval).filter(|question| question.choice.is_none());
+    question.filter(|_| machine.status().is_paused()).ok_or_else(|| not_paused(record.status))
+}
+
+/// Makes the input of results, each of a call that waits for one.
+fn results_for(machine: &Run, record: &RunRecord, results: &[ResultIn]) -> Result<Input, Problem> {
+    if !machine.status().is_paused() {
+        return Err(not_paused(record.status));
+    }
+    let pending = machine.pending();
+    let mut made: Vec<ToolResult> = Vec::with_capacity(results.len());
+    for result in results {
+        let call = pending.iter().find(|call| call.tool_call_id == result.call_id);
+        let is_second = made.iter().any(|other| other.call_id == result.call_id);
+        match call {
+            Some(call) if call.approval_id.is_none() && !is_second => made.push(ToolResult {
+                call_id: result.call_id.clone(),
+                name: call.tool.clone(),
+                output: result.output.clone(),
+                is_error: result.is_error,
+                attachments: Vec::new(),
+            }),
+            Some(_) if !is_second => {
+                let message =
+                    "That call waits for a decision, not for a result. Submit an `approval_decision` first.";
+                return Err(Problem::invalid_input(&result.at, message));
+            }
+            _ => {
+                let message = "The run waits for no result of such a call. The pending calls are in `output.tool_calls`.";
+                return Err(Problem::invalid_input(&result.at, message));
+            }
+        }
+    }
+    Ok(Input::Delivered { results: made })
+}
+
+fn decided(submission: &Submission) -> Option<Decided> {
+    match submission {
+        Submission::Results(_) => None,
+        Submission::Expiry(approval) => Some(Decided::Expired(*approval)),
+        Submission::Decision { approval, choice, actor, reason } => {
+            let decision =
+                |edited_args| Decision { actor: Some(actor.clone()), reason: reason.clone(), edited_args };
+            Some(match choice {
+                Choice::Approve { args, .. } => Decided::Approved(*approval, decision(args.clone())),
+                Choice::Reject { .. } => Decided::Rejected(*approval, decision(None)),
+            })
+        }
+    }
+}

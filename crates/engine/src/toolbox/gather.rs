@@ -1,0 +1,230 @@
+//! Gathering: the tools that a run's configuration names, from wherever they come.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::Timestamp;
+use domain::frames::Warning;
+use domain::ids::McpServerId;
+use domain::smiths::Config;
+use domain::tools::{ApprovalRule, AuthKind, Execution, Gate, Manifest, McpServer, ProjectTool};
+use egress::Url;
+use futures::StreamExt as _;
+use futures::stream;
+use moka::sync::Cache;
+use secrecy::SecretString;
+use store::ProjectStore;
+use tools::Tools;
+use vault::SigningSecret;
+
+use super::{Offer, Source, Toolbox};
+
+/// How old a list of tools may be before its server is asked again, in seconds.
+const FRESH: i64 = 60 * 60;
+/// How long a server that could not be asked is left alone.
+const LEAVE_ALONE: Duration = Duration::from_secs(60);
+/// How many servers are remembered to be left alone.
+const REMEMBERED: u64 = 10_000;
+/// How many servers are asked side by side.
+const SIDE_BY_SIDE: usize = 8;
+
+/// The tools of a run, and what it has to do without.
+#[derive(Debug, Default)]
+pub(crate) struct Gathered {
+    pub(crate) toolbox: Toolbox,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+/// Remembers which servers could not be asked a moment ago, so that not every run waits for them.
+pub(crate) struct Retry(Cache<(McpServerId, u64), ()>);
+
+impl Retry {
+    pub(crate) fn new() -> Self {
+        Self(Cache::builder().max_capacity(REMEMBERED).time_to_live(LEAVE_ALONE).build())
+    }
+}
+
+impl Gathered {
+    /// Gathers what a configuration names.
+    pub(crate) async fn new(
+        tools: &Tools,
+        retry: &Retry,
+        project: &ProjectStore,
+        config: &Config,
+        now: Timestamp,
+    ) -> Result<Self, store::Error> {
+        let mut offers = Vec::new();
+        let mut warnings = Vec::new();
+        for bundle in &config.enabled_hosted_tools {
+            match tools.hosted.functions(bundle) {
+                Some(functions) => offers.extend(functions.into_iter().map(|function| Offer {
+                    name: String::new(),
+                    description: function.description.to_owned(),
+                    schema: function.input_schema,
+                    annotations: function.annotations,
+                    gate: None,
+                    asks: Gate::default(),
+                    source: Source::Hosted { function: function.name.to_owned() },
+                })),
+                None => warnings.push(warning(
+                    "tool_unavailable",
+                    format!("The hosted tool `{bundle}` is not available on this server."),
+                )),
+            }
+        }
+        let wanted = config.tools.as_deref().unwrap_or_default();
+        if !wanted.is_empty() {
+            let found = project.project_tools_named(wanted).await?;
+            for name in wanted.iter().filter(|name| !found.iter().any(|(tool, _)| tool.name == **name)) {
+                let message = format!("The project has no tool `{name}`.");
+                warnings.push(warning("tool_source_unavailable", message));
+            }
+            for (tool, secret) in found {
+                let name = tool.name.clone();
+                match project_tool(tool, secret) {
+                    Some(offer) => offers.push(offer),
+                    None => warnings.push(warning(
+                        "tool_source_unavailable",
+                        format!("The tool `{name}` has no usable address or secret. Register it again."),
+                    )),
+                }
+            }
+        }
+        if config.mcp_servers.as_ref().is_none_or(|names| !names.is_empty()) {
+            let names = config.mcp_servers.as_deref();
+            let found = project.mcp_servers_for(names).await?;
+            for name in names.unwrap_or_default() {
+                if !found.iter().any(|(server, _)| server.name == *name) {
+                    let message = format!("The project has no MCP server `{name}`.");
+                    warnings.push(warning("tool_source_unavailable", message));
+                }
+            }
+            let asked =
+                found.into_iter().map(|(server, secret)| ask(tools, retry, project, server, secret, now));
+            let mut asked = stream::iter(asked).buffered(SIDE_BY_SIDE);
+            while let Some((found, missing)) = asked.next().await {
+                offers.extend(found);
+                warnings.extend(missing);
+            }
+        }
+        Ok(Self { toolbox: Toolbox::new(offers), warnings })
+    }
+}
+
+fn warning(code: &str, message: String) -> Warning {
+    Warning { code: code.to_owned(), message }
+}
+
+fn project_tool(tool: ProjectTool, secret: Option<String>) -> Option<Offer> {
+    let gate = tool.gate();
+    let asks = Gate { on_reject: tool.on_reject, ..Gate::default() };
+    let source = match tool.execution {
+        Execution::External => Source::External { tool: tool.name },
+        Execution::Webhook => Source::Webhook {
+            tool: tool.name,
+            target: Arc::new(tools::webhook::Target {
+                url: tool.url?,
+                secret: SigningSecret::parse(&secret?).ok()?,
+                timeout: Duration::from_secs(u64::from(tool.timeout_seconds)),
+                is_repeatable: tool.annotations.is_repeatable(),
+            }),
+        },
+    };
+    Some(Offer {
+        name: String::new(),
+        description: tool.description,
+        schema: tool.input_schema,
+        annotations: tool.annotations,
+        gate,
+        asks,
+        source,
+    })
+}
+
+/// Returns what a server offers, asking it again where its list is old. A list that is there is kept whatever comes of that.
+async fn ask(
+    tools: &Tools,
+    retry: &Retry,
+    project: &ProjectStore,
+    server: McpServer,
+    secret: Option<String>,
+    now: Timestamp,
+) -> (Vec<Offer>, Option<Warning>) {
+    let name = &server.name;
+    if server.auth.kind == AuthKind::Oauth {
+        let message = format!("The MCP server `{name}` needs a connection of the smith, and there is none.");
+        return (Vec::new(), Some(warning("connection_required", message)));
+    }
+    let Ok(url) = Url::parse(&server.url) else {
+        let message = format!("The MCP server `{name}` has no usable address. Register it again.");
+        return (Vec::new(), Some(warning("tool_source_unavailable", message)));
+    };
+    let protocol = server.manifest.as_ref().map(|manifest| manifest.protocol.clone());
+    let target = Arc::new(tools::mcp::Server { url, bearer: secret.map(SecretString::from), protocol });
+    let mut manifest = server.manifest.clone();
+    let mut missing = None;
+    if !is_fresh(&server, now) {
+        match fresh(tools, retry, project, &server, &target, now).await {
+            Ok(found) => manifest = Some(found),
+            Err(why) => {
+                let message = format!("The MCP server `{name}` could not be asked for its tools: {why}");
+                missing = Some(warning("tool_source_unavailable", message));
+            }
+        }
+    }
+    let tools = manifest.map(|manifest| manifest.tools).unwrap_or_default();
+    let enabled = tools.into_iter().filter(|tool| server.is_enabled(&tool.name));
+    let offers = enabled.map(|tool| Offer {
+        name: String::new(),
+        gate: server.gate(&tool),
+        asks: asks(&server, &tool.name),
+        description: tool.description.unwrap_or_default(),
+        schema: tool.input_schema,
+        annotations: tool.annotations,
+        source: Source::Mcp {
+            registration: server.name.clone(),
+            tool: tool.name,
+            server: Arc::clone(&target),
+        },
+    });
+    (offers.collect(), missing)
+}
+
+/// Returns how long a human may take over a question of a tool, and what a refusal means: the first rule that names the tool.
+fn asks(server: &McpServer, tool: &str) -> Gate {
+    let rule = server.approval_policy.iter().find(|rule| rule.matches(tool));
+    rule.map(ApprovalRule::gate).unwrap_or_default()
+}
+
+/// Tells whether a server's list need not be asked for again: for an hour, or for as long as the server said, if that is less.
+fn is_fresh(server: &McpServer, now: Timestamp) -> bool {
+    let Some((manifest, refreshed_at)) = server.manifest.as_ref().zip(server.refreshed_at) else {
+        return false;
+    };
+    let hour = u64::try_from(FRESH).unwrap_or_default().saturating_mul(1_000_000);
+    let ttl = manifest.ttl_ms.map_or(hour, |ttl| ttl.saturating_mul(1_000).min(hour));
+    now.micros_since(refreshed_at) < ttl
+}
+
+async fn fresh(
+    tools: &Tools,
+    retry: &Retry,
+    project: &ProjectStore,
+    server: &McpServer,
+    target: &tools::mcp::Server,
+    now: Timestamp,
+) -> Result<Manifest, String> {
+    let key = (server.id, server.version);
+    if retry.0.contains_key(&key) {
+        return Err("it failed a moment ago and is left alone for a minute.".to_owned());
+    }
+    let discovered = tools.mcp.discover(target).await.map_err(|failure| failure.to_string());
+    if discovered.is_err() {
+        retry.0.insert(key, ());
+    }
+    // Whoever reads the registration sees the same; a run does not depend on it.
+    if let Err(error) = project.keep_manifest(&server.name, server.version, discovered.clone(), now).await {
+        tracing::warn!(error = %error, "What an MCP server offers could not be stored.");
+    }
+    discovered
+}

@@ -1,0 +1,167 @@
+use domain::ids::{ApprovalId, Id as _};
+use domain::items::{Item, ToolCall};
+use domain::run::{Carrier, Plan};
+use domain::tools::{Annotations, Gate};
+use serde_json::json;
+
+use super::plan::{Repetition, fits, tell_apart};
+use super::*;
+
+fn offer(source: Source) -> Offer {
+    Offer {
+        name: String::new(),
+        description: "Looks something up.".into(),
+        schema: json!({
+            "type": "object",
+            "properties": {"number": {"type": "integer", "minimum": 1}},
+            "required": ["number"],
+        }),
+        annotations: Annotations::default(),
+        gate: None,
+        asks: Gate::default(),
+        source,
+    }
+}
+
+fn hosted(function: &str) -> Source {
+    Source::Hosted { function: function.into() }
+}
+
+fn external(tool: &str) -> Source {
+    Source::External { tool: tool.into() }
+}
+
+fn mcp(registration: &str, tool: &str) -> Source {
+    let server = tools::mcp::Server {
+        url: egress::Url::parse("https://mcp.example").unwrap(),
+        bearer: None,
+        protocol: None,
+    };
+    Source::Mcp { registration: registration.into(), tool: tool.into(), server: Arc::new(server) }
+}
+
+fn names(sources: Vec<Source>) -> Vec<String> {
+    let toolbox = Toolbox::new(sources.into_iter().map(offer).collect());
+    toolbox.offers().iter().map(|offer| offer.name.clone()).collect()
+}
+
+fn call(name: &str, arguments: &str) -> ToolCall {
+    ToolCall { id: "call_1".into(), name: name.into(), arguments: arguments.into(), provider_data: None }
+}
+
+const LIMITS: Repetition = Repetition { calls: 3, same: 2 };
+
+fn plan(toolbox: &Toolbox, calls: &[ToolCall], transcript: &[Item]) -> Vec<Plan> {
+    toolbox.plan(calls, transcript, LIMITS, || ApprovalId::from_bytes([1; 16]))
+}
+
+fn why(plan: &Plan) -> &str {
+    match &plan.carrier {
+        Carrier::Nobody { why } => why,
+        carrier => panic!("{carrier:?}"),
+    }
+}
+
+#[test]
+fn a_name_that_one_source_alone_has_stays_bare() {
+    assert_eq!(
+        names(vec![hosted("think"), external("read_meter"), mcp("crm", "list_orders")]),
+        ["think", "read_meter", "list_orders"]
+    );
+}
+
+#[test]
+fn a_name_that_sources_share_gets_the_source_in_front_in_all_of_them() {
+    assert_eq!(
+        names(vec![hosted("search"), external("search"), mcp("crm", "search"), mcp("wiki", "search")]),
+        ["hosted_search", "project_search", "crm_search", "wiki_search"]
+    );
+}
+
+#[test]
+fn names_are_made_so_that_every_provider_takes_them_and_stay_apart() {
+    let long = "x".repeat(100);
+    let made = names(vec![mcp("a", "files.read"), mcp("b", "files/read"), mcp("c", &long), mcp("d", "ünï")]);
+    assert_eq!(made[0], "a_files_read");
+    assert_eq!(made[1], "b_files_read");
+    assert_eq!(made[2].len(), 64);
+    assert_eq!(made[3], "_n_");
+    let twins = names(vec![mcp("a", &format!("{long}1")), mcp("a", &format!("{long}2"))]);
+    assert_ne!(twins[0], twins[1]);
+    assert!(twins.iter().all(|name| name.len() <= 64));
+}
+
+#[test]
+fn a_call_of_something_else_is_answered_with_what_there_is() {
+    let toolbox = Toolbox::new(vec![offer(hosted("look"))]);
+    assert!(why(&plan(&toolbox, &[call("lock", "{}")], &[])[0]).contains("look"));
+    assert!(why(&plan(&Toolbox::default(), &[call("look", "{}")], &[])[0]).contains("no tools"));
+}
+
+#[test]
+fn arguments_that_miss_the_schema_are_not_sent_and_the_model_learns_where() {
+    let toolbox = Toolbox::new(vec![offer(hosted("look"))]);
+    for (arguments, tells) in [
+        (r#"{"number": 0}"#, "/number"),
+        (r#"{"number": "one"}"#, "/number"),
+        ("", "required"),
+        ("{", "not JSON"),
+        ("[1]", "must be a JSON object"),
+    ] {
+        let plans = plan(&toolbox, &[call("look", arguments)], &[]);
+        assert!(why(&plans[0]).contains(tells), "{arguments}: {}", why(&plans[0]));
+    }
+    let plans = plan(&toolbox, &[call("look", r#"{"number": 1}"#)], &[]);
+    assert_eq!(plans[0].carrier, Carrier::Server { is_repeatable: false });
+}
+
+#[test]
+fn a_plan_says_who_carries_the_call_out_and_whether_a_human_must_agree() {
+    let gate = Gate { expires_in_seconds: 60, ..Gate::default() };
+    let gated = Offer { gate: Some(gate), ..offer(external("void")) };
+    let read_only = Annotations { read_only: true, ..Annotations::default() };
+    let repeatable = Offer { annotations: read_only, ..offer(hosted("look")) };
+    let toolbox = Toolbox::new(vec![gated, repeatable]);
+    let plans = plan(&toolbox, &[call("void", r#"{"number": 1}"#), call("look", r#"{"number": 1}"#)], &[]);
+    assert_eq!(plans[0].carrier, Carrier::Caller);
+    assert_eq!(plans[0].gate.unwrap().gate, gate);
+    assert_eq!(plans[1].carrier, Carrier::Server { is_repeatable: true });
+    assert_eq!(plans[1].gate, None);
+}
+
+#[test]
+fn the_same_call_is_made_so_often_and_no_more() {
+    let toolbox = Toolbox::new(vec![offer(hosted("look"))]);
+    let made = vec![Item::ToolCall(call("look", r#"{"number": 7}"#))];
+    let again = call("look", r#"{ "number" : 7 }"#);
+    let plans = plan(&toolbox, &[again.clone(), again.clone(), call("look", r#"{"number": 8}"#)], &made);
+    assert_eq!(plans[0].carrier, Carrier::Server { is_repeatable: false });
+    assert!(why(&plans[1]).contains("2 times"));
+    assert_eq!(plans[2].carrier, Carrier::Server { is_repeatable: false });
+}
+
+#[test]
+fn an_answer_may_ask_for_so_many_calls_and_no_more() {
+    let toolbox = Toolbox::new(vec![offer(hosted("look"))]);
+    let calls: Vec<_> = (1..=4).map(|number| call("look", &format!(r#"{{"number": {number}}}"#))).collect();
+    let plans = plan(&toolbox, &calls, &[]);
+    assert_eq!(plans[2].carrier, Carrier::Server { is_repeatable: false });
+    assert!(why(&plans[3]).contains("3 calls at most"));
+}
+
+#[test]
+fn calls_get_ids_of_their_own_in_the_run() {
+    let named = |id: &str| ToolCall { id: id.into(), ..call("look", "{}") };
+    let mut calls = vec![named("call_1"), named("call_1"), named(""), named("")];
+    tell_apart(&mut calls, &[Item::ToolCall(named("call_1"))]);
+    let ids: Vec<_> = calls.iter().map(|call| call.id.as_str()).collect();
+    assert_eq!(ids, ["call_1_2", "call_1_3", "call", "call_2"]);
+}
+
+#[test]
+fn a_value_is_told_at_most_a_few_places_where_it_misses() {
+    let schema = json!({"type": "array", "items": {"type": "integer"}});
+    let wrong = fits(&schema, &json!(["a", "b", "c", "d", "e", "f", "g"])).unwrap_err();
+    assert_eq!(wrong.matches("At `").count(), 5);
+    assert!(fits(&schema, &json!([1])).is_ok());
+}
