@@ -1,6 +1,6 @@
 //! Named points at which a test lets the process die. Only in builds with debug assertions; a release build has none of it.
 //!
-//! `INGRAM_FAULT=<point>` makes the process abort when it reaches the point; nothing is cleaned up, as with a power cut.
+//! `IC_FAULT=<point>` makes the process abort when it reaches the point; nothing is cleaned up, as with a power cut.
 
 /// A place on the way of a tool call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl Point {
 #[cfg(debug_assertions)]
 pub(crate) fn is_set(point: Point) -> bool {
     static SET: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
-    let set = SET.get_or_init(|| std::env::var("INGRAM_FAULT").ok());
+    let set = SET.get_or_init(|| std::env::var("IC_FAULT").ok());
     set.as_deref() == Some(point.name())
 }
 

@@ -61,6 +61,15 @@ enum Tried {
     Done,
 }
 
+/// What was known of an approval before a decision came.
+enum Before {
+    /// The same was decided already.
+    Decided(Submitted),
+    Open {
+        expires_at: Timestamp,
+    },
+}
+
 impl Engine {
     /// Submits something to a paused run. Returns None when a request with the same idempotency key was faster.
     pub async fn submit(
@@ -121,11 +130,12 @@ impl Engine {
         let input = match submission {
             Submission::Results(results) => results_for(&machine, record, results)?,
             Submission::Decision { approval, choice, .. } => {
-                if let Some(submitted) = self.decided_before(project, record, *approval, choice).await? {
-                    return Ok(Tried::Taken(submitted));
-                }
+                let expires_at = match self.before(project, record, *approval, choice).await? {
+                    Before::Decided(submitted) => return Ok(Tried::Taken(submitted)),
+                    Before::Open { expires_at } => expires_at,
+                };
                 let question = open_question(&machine, record, *approval)?;
-                if question.expires_at().is_some_and(|at| at <= now) {
+                if expires_at <= now {
                     // The rounds have not come to it yet.
                     return self.expired_first(saved, machine, *approval, now).await;
                 }
@@ -133,11 +143,8 @@ impl Engine {
                 Input::Decided { approval: *approval, choice: choice.clone() }
             }
             Submission::Expiry(approval) => {
-                let Some(question) = find(&machine, *approval).filter(|question| question.choice.is_none())
-                else {
-                    return Ok(Tried::Done);
-                };
-                if question.expires_at().is_none_or(|at| at > now) {
+                let open = find(&machine, *approval).filter(|question| question.choice.is_none());
+                if open.is_none() || !machine.status().is_paused() {
                     return Ok(Tried::Done);
                 }
                 expired(*approval)
@@ -242,14 +249,17 @@ impl Engine {
     }
 
     /// Answers a decision that was taken before: the same again is no error, the opposite is one.
-    async fn decided_before(
+    async fn before(
         &self,
         project: &ProjectStore,
         record: &RunRecord,
         approval: ApprovalId,
         choice: &Choice,
-    ) -> Result<Option<Submitted>, Problem> {
+    ) -> Result<Before, Problem> {
         let found = project.approval(approval).await?.filter(|found| found.run == record.id);
+        if found.is_none() && !record.status.is_paused() {
+            return Err(not_paused(record.status));
+        }
         let Some(found) = found else {
             let message = "The run has no such approval. Its pending ones are in `output.tool_calls`.";
             return Err(Problem::invalid_input("approval_id", message));
@@ -259,9 +269,10 @@ impl Engine {
             Choice::Reject { .. } => "rejected",
         };
         match found.status.as_str() {
-            "pending" => Ok(None),
+            "pending" => Ok(Before::Open { expires_at: found.expires_at }),
             status if status == wanted => {
-                Ok(Some(Submitted { thread_id: record.thread_id.clone(), from: record.next_seq }))
+                let thread_id = record.thread_id.clone();
+                Ok(Before::Decided(Submitted { thread_id, from: record.next_seq }))
             }
             status => {
                 let message = format!("The approval was {status} already; that is not taken back.");

@@ -31,6 +31,8 @@ fn need(operation: &Operation) -> Need {
         Need::AnyPermission
     } else if path == "/v1/runs" || path.starts_with("/v1/smiths/{pid}/runs") {
         one("runs:read", "runs:write")
+    } else if path.starts_with("/v1/approvals") {
+        Need::Permission("approvals:read")
     } else if path.starts_with("/v1/smiths/{pid}/model_keys") {
         one("model_keys:read", "model_keys:write")
     } else {

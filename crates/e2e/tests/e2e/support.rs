@@ -150,6 +150,7 @@ pub(crate) fn own_path(operation: &Operation, smith: &Smith) -> String {
         ("pid", &owner),
         ("aid", &smith.agent),
         ("rid", &nobody("run")),
+        ("aprId", &nobody("apr")),
         ("tid", &nobody("tok")),
         ("kid", &nobody("tok")),
         ("provider", "gemini"),

@@ -82,7 +82,7 @@ async fn an_approved_call_is_made_once_and_the_run_goes_on() {
 #[tokio::test]
 async fn a_rejection_ends_the_run_or_is_told_to_the_model() {
     both(async |server| {
-        let Gated { receiver, smith, .. } = gated(&server, "end").await;
+        let Gated { receiver, upstream: _upstream, smith } = gated(&server, "end").await;
         let paused = smith.run(&Smith::says("Refund order 12")).await;
         let mut reject = decision(&paused, "reject");
         reject["reason"] = "too much".into();
@@ -134,7 +134,7 @@ async fn edited_arguments_are_checked_used_and_told() {
 #[tokio::test]
 async fn ungated_calls_finish_first_and_one_rejection_keeps_every_gated_call_from_being_made() {
     both(async |server| {
-        let Gated { receiver, smith, upstream } = gated(&server, "end").await;
+        let Gated { receiver, upstream, smith } = gated(&server, "end").await;
         let harmless = Receiver::start().await;
         register(&server, "look", json!({"execution": "webhook", "url": harmless.url()})).await;
         server.admin().patch(&smith.path(""), &json!({"tools": ["refund", "look"]})).await.expect(200);
@@ -164,7 +164,7 @@ async fn ungated_calls_finish_first_and_one_rejection_keeps_every_gated_call_fro
 async fn an_approval_that_nobody_decides_expires_and_the_lane_is_free() {
     for engine in [Engine::Sqlite, Engine::Postgres] {
         let server = Setup::on(engine).with_configuration("[engine]\nlease_ms = 400\n").start().await;
-        let Gated { receiver, smith, .. } = gated(&server, "end").await;
+        let Gated { receiver, upstream: _upstream, smith } = gated(&server, "end").await;
         let paused = smith.run(&Smith::says("Refund order 12")).await;
         let follow = smith.path(&format!("/runs/{}/events", id(&paused)));
         // Time is a value in the database: the day is over.
@@ -190,8 +190,9 @@ async fn an_approval_that_nobody_decides_expires_and_the_lane_is_free() {
 #[tokio::test]
 async fn a_cancelled_run_leaves_no_approval_open() {
     both(async |server| {
-        let Gated { smith, .. } = gated(&server, "end").await;
+        let Gated { receiver: _receiver, upstream: _upstream, smith } = gated(&server, "end").await;
         let paused = smith.run(&Smith::says("Refund order 12")).await;
+        assert_eq!(paused["status"], "paused_for_approval", "{paused:#}");
         submit(&server, &smith, &paused, &json!({"kind": "cancel", "reason": "enough"})).await;
         let closed = approval(&server, &paused).await;
         assert_eq!((&closed["status"], &closed["reason"]), (&json!("rejected"), &json!("run_cancelled")));
@@ -205,7 +206,7 @@ async fn a_cancelled_run_leaves_no_approval_open() {
 async fn a_decision_on_another_replica_resumes_the_run_there() {
     let server = Setup::on(Engine::Postgres).start().await;
     let replica = server.replica().await;
-    let Gated { receiver, smith, .. } = gated(&server, "end").await;
+    let Gated { receiver, upstream: _upstream, smith } = gated(&server, "end").await;
     let paused = smith.run(&Smith::says("Refund order 12")).await;
     let run =
         replica.admin().post(&submit_path(&smith, &paused), &decision(&paused, "approve")).await.expect(200);
@@ -218,7 +219,7 @@ async fn a_decision_on_another_replica_resumes_the_run_there() {
 #[tokio::test]
 async fn of_many_decisions_at_once_the_first_counts_and_the_call_is_made_once() {
     both(async |server| {
-        let Gated { receiver, smith, .. } = gated(&server, "end").await;
+        let Gated { receiver, upstream: _upstream, smith } = gated(&server, "end").await;
         let paused = smith.run(&Smith::says("Refund order 12")).await;
         let path = submit_path(&smith, &paused);
         let admin = server.admin();
@@ -238,7 +239,7 @@ async fn of_many_decisions_at_once_the_first_counts_and_the_call_is_made_once() 
 #[tokio::test]
 async fn decisions_that_make_no_sense_are_refused() {
     both(async |server| {
-        let Gated { smith, .. } = gated(&server, "end").await;
+        let Gated { receiver: _receiver, upstream: _upstream, smith } = gated(&server, "end").await;
         let paused = smith.run(&Smith::says("Refund order 12")).await;
         let path = submit_path(&smith, &paused);
         let post = async |body: Value| server.admin().post(&path, &body).await;
@@ -262,7 +263,7 @@ async fn decisions_that_make_no_sense_are_refused() {
 #[tokio::test]
 async fn a_smith_token_decides_with_the_permission_alone_and_speaks_for_its_smith() {
     both(async |server| {
-        let Gated { smith, .. } = gated(&server, "end").await;
+        let Gated { receiver: _receiver, upstream: _upstream, smith } = gated(&server, "end").await;
         let paused = smith.run(&Smith::says("Refund order 12")).await;
         let mut approve = decision(&paused, "approve");
         approve["actor"] = "somebody else".into();
@@ -281,7 +282,7 @@ async fn a_smith_token_decides_with_the_permission_alone_and_speaks_for_its_smit
 #[tokio::test]
 async fn approvals_are_listed_newest_first_page_by_page_and_filtered() {
     both(async |server| {
-        let Gated { smith, upstream, .. } = gated(&server, "end").await;
+        let Gated { receiver: _receiver, upstream, smith } = gated(&server, "end").await;
         let mut runs = vec![smith.run(&Smith::says("Refund order 12")).await];
         for amount in 1..4 {
             upstream.answer(asks_for("c1", "refund", amount));
@@ -308,7 +309,7 @@ async fn approvals_are_listed_newest_first_page_by_page_and_filtered() {
 async fn an_approval_survives_a_restart() {
     for engine in [Engine::Sqlite, Engine::Postgres] {
         let mut server = Setup::on(engine).start().await;
-        let Gated { receiver, smith, .. } = gated(&server, "end").await;
+        let Gated { receiver, upstream: _upstream, smith } = gated(&server, "end").await;
         let paused = smith.run(&Smith::says("Refund order 12")).await;
         server.kill().await;
         server.start_again().await;

@@ -85,7 +85,7 @@ async fn a_question_of_a_tool_is_an_approval_and_its_answer_goes_back_with_the_s
 #[tokio::test]
 async fn a_rejected_question_ends_the_run_or_declines_to_the_tool() {
     both(async |server| {
-        let Asking { peer, smith, .. } = asking(&server, json!(null)).await;
+        let Asking { peer, upstream: _upstream, smith } = asking(&server, json!(null)).await;
         let paused = smith.run(&Smith::says("Book")).await;
         let reject = decision(&paused, json!({"decision": "reject"}));
         let run = submit(&server, &smith, &paused, &reject).await;
@@ -96,7 +96,7 @@ async fn a_rejected_question_ends_the_run_or_declines_to_the_tool() {
     both(async |server| {
         // The rule gates the call, too: it is approved first.
         let rules = json!([{"match": "bo*", "require": "approval", "on_reject": "continue"}]);
-        let Asking { peer, smith, .. } = asking(&server, rules).await;
+        let Asking { peer, upstream: _upstream, smith } = asking(&server, rules).await;
         let paused = smith.run(&Smith::says("Book")).await;
         assert!(peer.calls().is_empty());
         let approve = decision(&paused, json!({"decision": "approve"}));

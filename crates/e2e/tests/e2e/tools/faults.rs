@@ -137,13 +137,17 @@ struct Seen {
 async fn die(engine: Engine, kind: Kind, fault: Fault) -> Seen {
     let mut setup = Setup::on(engine).with_configuration(LEASE);
     if let Some(point) = fault.point() {
-        setup = setup.with_variable("INGRAM_FAULT", point);
+        setup = setup.with_variable("IC_FAULT", point);
     }
     let mut server = setup.start().await;
     let gate = (fault == Fault::DuringCall).then(Gate::hold);
     let peer = Peer::of(kind, &server, gate.as_ref()).await;
     let upstream = Upstream::start().await;
     upstream.answer(Reply::tool_call("c1", "pay", json!({"amount": 12})));
+    if fault == Fault::BeforeIntent {
+        // The answer that asks for the call is stored with the intent: it is asked for again.
+        upstream.answer(Reply::tool_call("c1", "pay", json!({"amount": 12})));
+    }
     upstream.answer_otherwise(Reply::text("Done."));
     let smith = server.smith_on(&upstream).await;
     server.admin().patch(&smith.path(""), &json!({"tools": ["pay"]})).await.expect(200);
@@ -160,7 +164,7 @@ async fn die(engine: Engine, kind: Kind, fault: Fault) -> Seen {
     if let Some(gate) = gate {
         gate.open();
     }
-    server.forget_variable("INGRAM_FAULT");
+    server.forget_variable("IC_FAULT");
     server.start_again().await;
     let frames = server.admin().follow(&format!("{path}/events"), None).await.collect_until_end().await;
     assert_eq!(frames.last().unwrap().event, "run.completed", "{kind:?} {fault:?}: {frames:?}");
@@ -238,7 +242,7 @@ async fn a_hosted_tool_is_called_again_after_a_death() {
     for engine in [Engine::Sqlite, Engine::Postgres] {
         for fault in [Fault::AfterIntent, Fault::BeforeResult] {
             let setup = Setup::on(engine).with_configuration(LEASE);
-            let mut server = setup.with_variable("INGRAM_FAULT", fault.point().unwrap()).start().await;
+            let mut server = setup.with_variable("IC_FAULT", fault.point().unwrap()).start().await;
             let upstream = Upstream::start().await;
             upstream.answer(Reply::tool_call("c1", "calculate", json!({"expression": "6 * 7"})));
             upstream.answer_otherwise(Reply::text("Done."));
@@ -250,7 +254,7 @@ async fn a_hosted_tool_is_called_again_after_a_death() {
             let path = smith.path(&format!("/runs/{}/events", stream.header("ic-run-id")));
             server.ended().await;
             drop(stream);
-            server.forget_variable("INGRAM_FAULT");
+            server.forget_variable("IC_FAULT");
             server.start_again().await;
             let frames = server.admin().follow(&path, None).await.collect_until_end().await;
             assert_eq!(frames.last().unwrap().event, "run.completed");
