@@ -102,7 +102,9 @@ async fn files_of_postgres_hold_no_sealed_word_and_none_at_all_once_they_are_wri
     let clear: BTreeSet<&str> = CLEAR.iter().copied().chain([WRAPPED_KEY]).collect();
     // What is sealed is in no file, not even before. What is not sealed is found: the search works.
     assert_eq!(suspect.traces(&on_disk(database, &places.database).await), clear);
-    assert_eq!(suspect.traces(&on_disk(database, &places.log).await), clear);
+    // A checkpoint may have removed the part of the log already that told of it.
+    let logged = suspect.traces(&on_disk(database, &places.log).await);
+    assert!(logged.is_subset(&clear), "{logged:?}");
 
     server.admin().post(&suspect.person.path("/erase"), &json!({})).await.expect(200);
     vacuumed(&server, database).await;
