@@ -23,6 +23,7 @@ use crate::{Inner, cancel, context, structured};
 
 use commit::Pending;
 pub(crate) use commit::{pause_of, published, result_of};
+pub(crate) use tools::cut;
 
 /// Why a driver let go of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

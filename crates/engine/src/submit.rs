@@ -128,7 +128,9 @@ impl Engine {
         let record = &saved.record;
         let now = inner.store.ids().now();
         let input = match submission {
-            Submission::Results(results) => results_for(&machine, record, results)?,
+            Submission::Results(results) => {
+                results_for(&machine, record, results, inner.options.max_tool_result_bytes)?
+            }
             Submission::Decision { approval, choice, .. } => {
                 let expires_at = match self.before(project, record, *approval, choice).await? {
                     Before::Decided(submitted) => return Ok(Tried::Taken(submitted)),
@@ -359,7 +361,12 @@ fn open_question<'a>(
 }
 
 /// Makes the input of results, each of a call that waits for one.
-fn results_for(machine: &Run, record: &RunRecord, results: &[ResultIn]) -> Result<Input, Problem> {
+fn results_for(
+    machine: &Run,
+    record: &RunRecord,
+    results: &[ResultIn],
+    limit: usize,
+) -> Result<Input, Problem> {
     if !machine.status().is_paused() {
         return Err(not_paused(record.status));
     }
@@ -372,7 +379,7 @@ fn results_for(machine: &Run, record: &RunRecord, results: &[ResultIn]) -> Resul
             Some(call) if call.approval_id.is_none() && !is_second => made.push(ToolResult {
                 call_id: result.call_id.clone(),
                 name: call.tool.clone(),
-                output: result.output.clone(),
+                output: driver::cut(result.output.clone(), limit),
                 is_error: result.is_error,
                 attachments: Vec::new(),
             }),

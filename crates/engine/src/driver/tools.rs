@@ -258,7 +258,7 @@ async fn carry_out(
 }
 
 /// Cuts a text to at most `limit` bytes, and says so.
-fn cut(mut text: String, limit: usize) -> String {
+pub(crate) fn cut(mut text: String, limit: usize) -> String {
     if text.len() <= limit {
         return text;
     }

@@ -19,8 +19,8 @@ use vault::SigningSecret;
 
 use super::{Offer, Source, Toolbox};
 
-/// How old a list of tools may be before its server is asked again, in seconds.
-const FRESH: i64 = 60 * 60;
+/// How old a list of tools may be before its server is asked again, in microseconds: an hour.
+const FRESH: u64 = 60 * 60 * 1_000_000;
 /// How long a server that could not be asked is left alone.
 const LEAVE_ALONE: Duration = Duration::from_secs(60);
 /// How many servers are remembered to be left alone.
@@ -201,8 +201,7 @@ fn is_fresh(server: &McpServer, now: Timestamp) -> bool {
     let Some((manifest, refreshed_at)) = server.manifest.as_ref().zip(server.refreshed_at) else {
         return false;
     };
-    let hour = u64::try_from(FRESH).unwrap_or_default().saturating_mul(1_000_000);
-    let ttl = manifest.ttl_ms.map_or(hour, |ttl| ttl.saturating_mul(1_000).min(hour));
+    let ttl = manifest.ttl_ms.map_or(FRESH, |ttl| ttl.saturating_mul(1_000).min(FRESH));
     now.micros_since(refreshed_at) < ttl
 }
 

@@ -1,6 +1,6 @@
 //! Tools that the caller carries out: the run pauses until the results are there.
 
-use e2e::{Smith, both};
+use e2e::{Engine, Setup, Smith, both};
 use reqwest::Method;
 use serde_json::json;
 use testkit::upstream::{Reply, Upstream};
@@ -158,4 +158,22 @@ async fn a_repeated_submission_with_its_key_has_its_effect_once() {
         assert_eq!(upstream.requests().len(), 2);
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_submitted_result_that_is_too_long_is_cut_like_any_other() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let limit = "[engine]\nmax_tool_result_bytes = 64\n";
+        let server = Setup::on(engine).with_configuration(limit).start().await;
+        register(&server, "read_meter", json!({"execution": "external"})).await;
+        let upstream = Upstream::start().await;
+        upstream.answer(asks_for("c1", "read_meter", 7));
+        upstream.answer(Reply::text("Done."));
+        let smith = smith_with(&server, &upstream, &["read_meter"]).await;
+        let run = smith.run(&Smith::says("Read meter 7")).await;
+        let long = json!([{"tool_call_id": "c1", "result": "x".repeat(500)}]);
+        submit(&server, &smith, &run, &json!({"kind": "tool_result", "results": long})).await;
+        let given = results(&upstream).remove(0).1;
+        assert!(given.contains("[Cut here: the result had 500 bytes, and 64"), "{given}");
+    }
 }
