@@ -169,7 +169,7 @@ impl Postgres {
             connection.batch_execute("set statement_timeout = 0").await?;
             for table in tables {
                 // Not in one text: several statements are a transaction, and it runs in none.
-                connection.batch_execute(&format!("vacuum (index_cleanup on) {table}")).await?;
+                connection.batch_execute(&format!("vacuum (analyze, index_cleanup on) {table}")).await?;
             }
             Ok(())
         };

@@ -9,7 +9,9 @@ async fn probes_tell_whether_the_database_answers() {
     both(async |server| {
         let plain = server.anonymous().without_header("ic-api-version");
         assert_eq!(plain.get("/health").await.expect(200)["ok"], true);
-        assert_json_snapshot!("ready", plain.get("/ready").await.expect(200));
+        let answer = plain.get("/ready").await;
+        assert_eq!(answer.status, 200, "{answer} {}", server.log());
+        assert_json_snapshot!("ready", answer.expect(200));
         let Some(database) = server.database() else { return };
         // From another database, because nobody can lock the one that they are connected to.
         let other = testkit::postgres::database().await;

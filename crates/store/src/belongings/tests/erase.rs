@@ -308,6 +308,29 @@ async fn the_database_is_vacuumed_once_for_all_that_were_erased() {
 }
 
 #[tokio::test]
+async fn statistics_of_the_planner_forget_who_was_erased() {
+    let database = testkit::postgres::database().await;
+    let store = open(Location::Postgres(database.url())).await;
+    let project = project(&store).await;
+    let ana = Person::with_everything(&project, "ana", 1).await;
+    for other in ["bo", "cy"] {
+        Person::with_everything(&project, other, 1).await;
+    }
+    let samples = async |of: &str| {
+        let sql = "select count(*) from pg_stats where schemaname = 'public' \
+                   and (histogram_bounds::text like $1 or most_common_vals::text like $1)";
+        let row = store.db().read_one(sql, vec![format!("%{of}-external%").into()]).await.unwrap().unwrap();
+        row.get::<u64>(0).unwrap()
+    };
+    store.db().script("analyze").await.unwrap();
+    assert!(samples("ana").await > 0, "the planner has seen everybody");
+    erase(&project, &ana).await;
+    store.server().clear_traces().await.unwrap();
+    assert_eq!(samples("ana").await, 0);
+    assert!(samples("bo").await > 0);
+}
+
+#[tokio::test]
 async fn a_vacuum_that_was_cut_short_is_still_to_come() {
     let database = testkit::postgres::database().await;
     let store = open(Location::Postgres(database.url())).await;
