@@ -43,6 +43,8 @@ impl Run {
         {
             let results = step.clone().into_results("");
             self.transcript.extend(results.map(Item::ToolResult));
+            // The calls are over, also for a run that ends here because its model was called too often.
+            self.phase = Phase::Thinking;
             let ended = self.begin_call();
             frames.extend(ended);
         }

@@ -150,6 +150,8 @@ fn a_run_that_only_calls_tools_is_stopped_as_a_loop() {
         last = run.apply(settled(&id)).unwrap();
     }
     assert!(matches!(last.last(), Some(Frame::Failed { code: Code::ToolLoopFailed, .. })));
+    let results = run.transcript().iter().filter(|item| matches!(item, Item::ToolResult(_)));
+    assert_eq!(results.count(), 4, "each call has one result, the last one's too");
 }
 
 #[test]
