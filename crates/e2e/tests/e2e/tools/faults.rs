@@ -292,7 +292,8 @@ fn tally(outcomes: &[Outcome]) -> String {
 }
 
 fn say(line: &str) {
-    writeln!(std::io::stderr(), "{line}").unwrap();
+    let mut shown = std::io::stderr();
+    writeln!(shown, "{line}").unwrap();
 }
 
 #[tokio::test]
