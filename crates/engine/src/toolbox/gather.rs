@@ -7,7 +7,7 @@ use domain::Timestamp;
 use domain::frames::Warning;
 use domain::ids::McpServerId;
 use domain::smiths::Config;
-use domain::tools::{ApprovalRule, AuthKind, Execution, Gate, Manifest, McpServer, ProjectTool};
+use domain::tools::{ApprovalRule, AuthKind, Execution, Gate, Manifest, ManifestTool, McpServer, ProjectTool};
 use egress::Url;
 use futures::StreamExt as _;
 use futures::stream;
@@ -165,25 +165,25 @@ async fn ask(
     let mut missing = None;
     if !is_fresh(&server, now) {
         match fresh(tools, retry, project, &server, &target, now).await {
-            Ok(found) => manifest = Some(found),
+            Ok(found) => manifest = Some(Arc::new(found)),
             Err(why) => {
                 let message = format!("The MCP server `{name}` could not be asked for its tools: {why}");
                 missing = Some(warning("tool_source_unavailable", message));
             }
         }
     }
-    let tools = manifest.map(|manifest| manifest.tools).unwrap_or_default();
-    let enabled = tools.into_iter().filter(|tool| server.is_enabled(&tool.name));
+    let tools: &[ManifestTool] = manifest.as_ref().map_or(&[], |manifest| &manifest.tools);
+    let enabled = tools.iter().filter(|tool| server.is_enabled(&tool.name));
     let offers = enabled.map(|tool| Offer {
         name: String::new(),
-        gate: server.gate(&tool),
+        gate: server.gate(tool),
         asks: asks(&server, &tool.name),
-        description: tool.description.unwrap_or_default(),
-        schema: tool.input_schema,
+        description: tool.description.clone().unwrap_or_default(),
+        schema: tool.input_schema.clone(),
         annotations: tool.annotations,
         source: Source::Mcp {
             registration: server.name.clone(),
-            tool: tool.name,
+            tool: tool.name.clone(),
             server: Arc::clone(&target),
         },
     });
