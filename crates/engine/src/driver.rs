@@ -253,6 +253,15 @@ impl Driver {
         Ok(())
     }
 
+    /// Tells the run what it has to do without.
+    fn tell_missing(&mut self) -> Result<(), Stop> {
+        if self.found_missing.is_empty() {
+            return Ok(());
+        }
+        let warnings = std::mem::take(&mut self.found_missing);
+        self.apply(Input::Warned { warnings })
+    }
+
     /// Reads what the present model call had streamed before its process died.
     async fn streamed(&self) -> Result<String, Stop> {
         let project = self.engine.store.project(self.record.project);

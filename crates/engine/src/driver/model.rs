@@ -34,10 +34,7 @@ impl Driver {
 
     pub(super) async fn call_model(&mut self) -> Result<(), Stop> {
         let prepared = self.prepare().await;
-        if !self.found_missing.is_empty() {
-            let warnings = std::mem::take(&mut self.found_missing);
-            self.apply(Input::Warned { warnings })?;
-        }
+        self.tell_missing()?;
         let (credentials, request) = match prepared {
             Ok(prepared) => prepared,
             // The run can wait for the database; only what the database has nothing to do with ends it.
@@ -211,8 +208,9 @@ impl Driver {
 
     /// Fetches the answer of a call that a dead process had made, where the provider keeps it: nothing is paid twice.
     pub(super) async fn reattached(&mut self) -> Result<bool, Stop> {
-        // The answer may ask for calls.
+        // The answer may ask for calls. It may also be the last one, so what is missing is told before it.
         self.toolbox().await.map_err(|error| self.broken(&error))?;
+        self.tell_missing()?;
         let Some(reference) = self.machine.reference().map(str::to_owned) else { return Ok(false) };
         let project = self.engine.store.project(self.record.project);
         let choice =

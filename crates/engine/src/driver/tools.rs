@@ -44,6 +44,7 @@ impl Driver {
     /// Makes calls and waits for all of them. Each result is on disk as soon as it is there.
     pub(super) async fn call_tools(&mut self, calls: Vec<Call>) -> Result<(), Stop> {
         let toolbox = self.toolbox().await.map_err(|error| self.broken(&error))?;
+        self.tell_missing()?;
         let project = self.engine.store.project(self.record.project);
         let person = self.person(&project, &toolbox, &calls).await.map_err(|error| self.broken(&error))?;
         let mut waiting = calls.into_iter();
