@@ -199,6 +199,7 @@ impl Driver {
                 let options = &self.engine.options;
                 let limits = Repetition { calls: options.max_calls_per_answer, same: options.max_same_calls };
                 let ids = self.engine.store.ids();
+                self.has_planned = true;
                 toolbox.plan(&tool_calls, self.machine.transcript(), limits, || ids.mint())
             }
             _ => Vec::new(),

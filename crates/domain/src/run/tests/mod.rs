@@ -39,7 +39,7 @@ fn result(id: &str) -> ToolResult {
 
 /// A call that this server makes at once.
 fn server(is_repeatable: bool) -> Plan {
-    Plan { carrier: Carrier::Server { is_repeatable }, gate: None }
+    Plan { carrier: Carrier::Server { is_repeatable }, gate: None, tool: None }
 }
 
 fn asking(calls: &[(&str, Plan)]) -> Input {
