@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::frames::{ElicitationFrame, Frame, PauseReason, PendingCall};
 use crate::ids::ApprovalId;
 use crate::items::{ToolCall, ToolResult};
-use crate::tools::{Gate, OnReject};
+use crate::tools::{Gate, Identity, OnReject};
 
 /// How a call is to be carried out. Decided when the model's answer is complete, and kept with it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,9 @@ pub struct Plan {
     /// That a human must agree first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<Gated>,
+    /// The tool that the call is meant for. None: the one of the name that the model called, if there is one at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<Identity>,
 }
 
 /// Who carries a call out.
@@ -43,7 +46,7 @@ pub struct Gated {
 
 impl Plan {
     pub fn nobody(why: impl Into<String>) -> Self {
-        Self { carrier: Carrier::Nobody { why: why.into() }, gate: None }
+        Self { carrier: Carrier::Nobody { why: why.into() }, gate: None, tool: None }
     }
 }
 

@@ -1,17 +1,18 @@
 //! `decide` and `apply`: what a run does next, and what an outcome changes. Without I/O, clock or chance.
 
 mod calling;
+mod reading;
 
 use super::calls::{Carrier, State, Step};
 use super::input::{Choice, Input, Reply, Verdict};
 use super::phase::{Action, Ending, Limits, Phase, Refusal};
-use super::status::{Status, StopReason};
+use super::status::StopReason;
 use crate::content::Message;
-use crate::frames::{Frame, PendingCall, Warning};
+use crate::frames::{Frame, Warning};
 use crate::items::Item;
 use crate::problems::Code;
 use crate::tools::OnReject;
-use crate::usage::{Tokens, Usage};
+use crate::usage::Tokens;
 
 /// The state of a run: a fold over its journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -340,97 +341,5 @@ impl Run {
         if !self.saying().is_empty() {
             self.transcript.push(Item::assistant(self.saying()));
         }
-    }
-
-    pub fn phase(&self) -> &Phase {
-        &self.phase
-    }
-
-    pub fn ending(&self) -> Option<&Ending> {
-        match &self.phase {
-            Phase::Ended(ending) => Some(ending),
-            _ => None,
-        }
-    }
-
-    /// Returns where the run stands, as its record shows it.
-    pub fn status(&self) -> Status {
-        match &self.phase {
-            Phase::Queued => Status::Queued,
-            Phase::Thinking | Phase::Calling(_) => Status::Running,
-            Phase::Paused(step) if step.is_open() => Status::PausedForApproval,
-            Phase::Paused(_) => Status::PausedForTool,
-            Phase::Ended(ending) => ending.status(),
-        }
-    }
-
-    /// Returns the calls that the run is about, if it is about any.
-    pub fn step(&self) -> Option<&Step> {
-        match &self.phase {
-            Phase::Calling(step) | Phase::Paused(step) => Some(step),
-            _ => None,
-        }
-    }
-
-    /// Returns what a paused run waits for, oldest first.
-    pub fn pending(&self) -> Vec<PendingCall> {
-        match &self.phase {
-            Phase::Paused(step) => step.pending(),
-            _ => Vec::new(),
-        }
-    }
-
-    pub fn suggested_replies(&self) -> &[String] {
-        &self.suggested_replies
-    }
-
-    pub fn next_seq(&self) -> u64 {
-        self.next_seq
-    }
-
-    /// The seq of the first frame that the present model call made or will make.
-    pub fn call_first_seq(&self) -> u64 {
-        self.call_first_seq
-    }
-
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    pub fn content_type(&self) -> Option<&str> {
-        self.content_type.as_deref()
-    }
-
-    pub fn attempt(&self) -> u32 {
-        self.attempt
-    }
-
-    pub fn model_calls(&self) -> u32 {
-        self.model_calls
-    }
-
-    pub fn transcript(&self) -> &[Item] {
-        &self.transcript
-    }
-
-    pub fn repair(&self) -> Option<&str> {
-        self.repair.as_deref()
-    }
-
-    /// The provider's name for the call under way, if it gave one.
-    pub fn reference(&self) -> Option<&str> {
-        self.reference.as_deref()
-    }
-
-    pub fn tokens(&self) -> Option<Tokens> {
-        self.tokens
-    }
-
-    pub fn usage(&self) -> Option<Usage> {
-        self.tokens.map(Usage::from)
-    }
-
-    pub fn warnings(&self) -> &[Warning] {
-        &self.warnings
     }
 }

@@ -35,10 +35,7 @@ impl Driver {
 
     pub(super) async fn call_model(&mut self) -> Result<(), Stop> {
         let prepared = self.prepare().await;
-        if !self.found_missing.is_empty() {
-            let warnings = std::mem::take(&mut self.found_missing);
-            self.apply(Input::Warned { warnings })?;
-        }
+        self.tell_missing()?;
         let (credentials, request) = match prepared {
             Ok(prepared) => prepared,
             // The run can wait for the database; only what the database has nothing to do with ends it.
@@ -231,6 +228,7 @@ impl Driver {
                 let options = &self.engine.options;
                 let limits = Repetition { calls: options.max_calls_per_answer, same: options.max_same_calls };
                 let ids = self.engine.store.ids();
+                self.has_planned = true;
                 toolbox.plan(&tool_calls, self.machine.transcript(), limits, || ids.mint())
             }
             _ => Vec::new(),
@@ -240,8 +238,9 @@ impl Driver {
 
     /// Fetches the answer of a call that a dead process had made, where the provider keeps it: nothing is paid twice.
     pub(super) async fn reattached(&mut self) -> Result<bool, Stop> {
-        // The answer may ask for calls.
+        // The answer may ask for calls. It may also be the last one, so what is missing is told before it.
         self.toolbox().await.map_err(|error| self.broken(&error))?;
+        self.tell_missing()?;
         let Some(reference) = self.machine.reference().map(str::to_owned) else { return Ok(false) };
         let project = self.engine.store.project(self.record.project);
         let choice =

@@ -1,6 +1,10 @@
 //! Calls that this server carries out.
 
+use serde_json::{from_value, json, to_value};
+
 use super::*;
+use crate::ids::{McpServerId, ProjectToolId};
+use crate::tools::Identity;
 
 fn calling(plans: &[(&str, Plan)]) -> Run {
     drive(vec![started(), asking(plans)]).0
@@ -108,4 +112,24 @@ fn a_warning_is_kept_once() {
     let (run, frames) = drive(vec![started(), warned(), warned()]);
     assert_eq!(run.warnings(), std::slice::from_ref(&warning));
     assert_eq!(frames.len(), 1);
+}
+
+#[test]
+fn a_plan_that_does_not_say_which_tool_it_means_is_read_all_the_same() {
+    let plan = server(true);
+    let stored = json!({"carrier": {"kind": "server", "is_repeatable": true}});
+    assert_eq!(to_value(&plan).unwrap(), stored);
+    assert_eq!(from_value::<Plan>(stored).unwrap(), plan);
+}
+
+#[test]
+fn a_plan_keeps_which_tool_it_means() {
+    for tool in [
+        Identity::Hosted { function: "calculate".into() },
+        Identity::Project { id: ProjectToolId::from_bytes([7; 16]) },
+        Identity::Mcp { server: McpServerId::from_bytes([7; 16]), tool: "files/read".into() },
+    ] {
+        let plan = Plan { tool: Some(tool), ..server(false) };
+        assert_eq!(from_value::<Plan>(to_value(&plan).unwrap()).unwrap(), plan);
+    }
 }

@@ -147,7 +147,7 @@ impl Play {
             approval: self.approval(),
             gate: Gate { on_reject, expires_in_seconds: 60 },
         });
-        Plan { carrier, gate }
+        Plan { carrier, gate, tool: None }
     }
 
     /// Returns the calls under way.
