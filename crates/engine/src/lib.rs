@@ -109,6 +109,11 @@ impl Engine {
         Ok(Self { inner: Arc::new(inner) })
     }
 
+    /// Tells whether the server shuts down.
+    pub fn is_closing(&self) -> bool {
+        self.inner.closing.is_cancelled()
+    }
+
     pub fn keys(&self) -> &Keys {
         &self.inner.keys
     }
