@@ -1,8 +1,11 @@
 //! The OpenAI surface: what clients of OpenAI call after nothing but their base URL was changed.
 
+mod conversations;
 mod embeddings;
 mod identity;
+mod item_ids;
 mod models;
+mod pages;
 
 use serde::Serialize;
 use utoipa::ToSchema;
