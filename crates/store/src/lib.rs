@@ -10,6 +10,7 @@ pub mod belongings;
 pub mod bootstrap;
 pub mod checkup;
 mod codec;
+pub mod conversations;
 pub mod db;
 pub mod files;
 mod filter;

@@ -28,6 +28,9 @@ const KNOWN_DIFFERENCES: &[&str] = &[
     "ApprovalOut.edited_args is added",
     "ApprovalOut.expires_at is added",
     "AttachOut.has_more is added",
+    "ConversationItem.error is added",
+    "EmbeddingsIn.dimensions is added",
+    "EmbeddingsIn.encoding_format is added",
     "RunOut.error is added",
     "RunUsage.cost is not there",
 ];

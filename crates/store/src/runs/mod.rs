@@ -7,6 +7,7 @@ mod shown;
 mod start;
 #[cfg(test)]
 mod tests;
+mod thread;
 mod unreadable;
 
 use domain::content::Message;
@@ -28,6 +29,7 @@ pub use claim::Claimed;
 pub(crate) use read::after_prefix;
 pub use read::{Block, RunFilter, Saved};
 pub use start::{NewRun, StartError, Started};
+pub use thread::ThreadRun;
 
 use crate::codec::Place;
 

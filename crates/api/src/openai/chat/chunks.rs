@@ -3,7 +3,7 @@
 use domain::frames::Frame;
 use domain::ids::RunId;
 use domain::{Code, Problem};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::completion::Rest;
 use crate::errors::envelope;
@@ -29,17 +29,21 @@ impl Chunks {
     }
 
     fn chunk(&self, delta: &Value, finish_reason: Option<&str>) -> Value {
-        let mut chunk = json!({
-            "id": self.run,
-            "object": "chat.completion.chunk",
-            "created": self.created,
-            "model": self.model,
-            "choices": [{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason}],
-        });
+        let choice = json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason});
+        self.with_choices(&[choice], &Value::Null)
+    }
+
+    fn with_choices(&self, choices: &[Value], usage: &Value) -> Value {
+        let mut chunk = Map::new();
+        chunk.insert("id".to_owned(), self.run.to_string().into());
+        chunk.insert("object".to_owned(), "chat.completion.chunk".into());
+        chunk.insert("created".to_owned(), self.created.into());
+        chunk.insert("model".to_owned(), self.model.clone().into());
+        chunk.insert("choices".to_owned(), choices.into());
         if self.include_usage {
-            chunk["usage"] = Value::Null;
+            chunk.insert("usage".to_owned(), usage.clone());
         }
-        chunk
+        Value::Object(chunk)
     }
 
     /// Opens the message.
@@ -118,12 +122,8 @@ impl Chunks {
         let with_usage = self.include_usage;
         bytes.extend(event(Some(seq).filter(|_| !with_usage), &end));
         if with_usage {
-            let mut chunk = self.chunk(&json!({}), None);
-            chunk["choices"] = json!([]);
-            chunk["usage"] = rest
-                .usage
-                .clone()
-                .unwrap_or_else(|| json!({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}));
+            let nothing = || json!({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0});
+            let chunk = self.with_choices(&[], &rest.usage.clone().unwrap_or_else(nothing));
             bytes.extend(event(Some(seq), &chunk));
         }
         bytes.extend_from_slice(DONE);

@@ -42,10 +42,8 @@ pub(crate) struct Answer {
 pub(crate) enum Given {
     /// The result of a call that the caller carried out; or a decision, as text.
     Text(String),
-    Decision {
-        choice: Choice,
-        reason: Option<String>,
-    },
+    #[expect(dead_code, reason = "decisions that come as objects of their own")]
+    Decision { choice: Choice, reason: Option<String> },
 }
 
 /// What a request turns out to be.
@@ -99,12 +97,12 @@ pub(crate) async fn resolve(asking: &Asking<'_>, entries: Vec<Entry>) -> Result<
     Ok(Resolved::Turn(items.collect()))
 }
 
+/// Answers that move a run on, and what the user says behind them.
+type Acting<'a> = (Vec<&'a Answer>, Vec<Message>);
+
 /// Picks the answers to calls that a run still waits for, with what the user says behind them. None where there are none, or
 /// the conversation has gone on since.
-fn acting<'a>(
-    entries: &'a [Entry],
-    found: &Found,
-) -> Result<Option<(Vec<&'a Answer>, Vec<Message>)>, Problem> {
+fn acting<'a>(entries: &'a [Entry], found: &Found) -> Result<Option<Acting<'a>>, Problem> {
     let is_open = |answer: &Answer| {
         let Some(Some((record, _))) = found.get(&answer.run) else { return false };
         let pending = record.result.as_ref().map(|result| result.pending.as_slice()).unwrap_or_default();
