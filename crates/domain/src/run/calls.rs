@@ -10,6 +10,9 @@ use crate::ids::ApprovalId;
 use crate::items::{ToolCall, ToolResult};
 use crate::tools::{Gate, Identity, OnReject};
 
+/// What a model is told of a call that had begun, had asked something back, and did not go on.
+const STARTED: &str = "The call had been started and was not finished: it had asked something back, and the run ended before it could go on.";
+
 /// How a call is to be carried out. Decided when the model's answer is complete, and kept with it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
@@ -368,11 +371,12 @@ impl Step {
         true
     }
 
-    /// Returns the results in the model's order. A call that was never carried out gets one that says so: providers want an
-    /// answer to each.
+    /// Returns the results in the model's order. A call without one gets one that says so, as providers want an answer to
+    /// each; one that was begun and then asked something back is not told as if it had never been made.
     pub(super) fn into_results(self, why: &str) -> impl Iterator<Item = ToolResult> {
         self.0.into_iter().map(move |call| match call.state {
             State::Settled(result) => result,
+            _ if call.was_told => ToolResult::error(&call.call, STARTED),
             _ => ToolResult::error(&call.call, why),
         })
     }

@@ -299,6 +299,7 @@ impl Run {
 
     fn end(&mut self, ending: Ending) -> Vec<Frame> {
         let mut frames = Vec::new();
+        self.leave_begun_calls();
         if let Phase::Calling(step) | Phase::Paused(step) = &self.phase {
             let why = match &ending {
                 Ending::Completed { .. } => {

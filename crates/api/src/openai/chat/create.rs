@@ -37,7 +37,7 @@ pub(super) struct ChatCompletionIn {
     #[schema(required = false)]
     model: String,
     /// The whole conversation; with `IC-Thread-Id` only what is new.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<Object>, required = false)]
     messages: Vec<Value>,
     #[schema(default = false, required = false)]
     stream: bool,
@@ -209,10 +209,10 @@ impl Request {
 }
 
 fn wanted(fields: &Fields<'_>) -> Result<Wanted, Problem> {
+    let options = fields.object("stream_options")?;
     if fields.flag("stream")? != Some(true) {
         return Ok(Wanted::Completion);
     }
-    let options = fields.object("stream_options")?;
     let include_usage = options.and_then(|options| options.get("include_usage")) == Some(&Value::Bool(true));
     Ok(Wanted::Chunks { include_usage })
 }

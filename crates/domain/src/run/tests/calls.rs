@@ -133,3 +133,47 @@ fn a_plan_keeps_which_tool_it_means() {
         assert_eq!(from_value::<Plan>(to_value(&plan).unwrap()).unwrap(), plan);
     }
 }
+
+fn result_of<'a>(run: &'a Run, id: &str) -> &'a str {
+    let found = run.transcript().iter().find_map(|item| match item {
+        Item::ToolResult(result) if result.call_id == id => Some(result.output.as_str()),
+        _ => None,
+    });
+    found.unwrap()
+}
+
+#[test]
+fn of_a_call_under_way_when_the_run_ends_nobody_knows_the_outcome() {
+    for end in [
+        Input::Cancelled { reason: None, said: String::new() },
+        Input::Abandoned { message: "gave up".into(), said: String::new() },
+    ] {
+        let mut run = calling(&[("begun", server(false)), ("later", server(false))]);
+        run.apply(intended(&["begun"])).unwrap();
+        run.apply(end).unwrap();
+        assert_eq!(result_of(&run, "begun"), r#"{"error":"outcome_unknown"}"#);
+        assert!(result_of(&run, "later").contains("not finished"));
+        let codes: Vec<_> = run.warnings().iter().map(|warning| warning.code.as_str()).collect();
+        assert_eq!(codes, ["outcome_unknown"]);
+    }
+}
+
+#[test]
+fn a_call_that_had_asked_something_back_is_not_told_as_never_made() {
+    let approval = ApprovalId::from_bytes([7; 16]);
+    let question = Elicitation {
+        approval,
+        key: "q".into(),
+        message: "?".into(),
+        requested_schema: serde_json::json!({}),
+    };
+    let mut run = calling(&[("pay", server(false))]);
+    run.apply(intended(&["pay"])).unwrap();
+    let gate = crate::tools::Gate::default();
+    run.apply(Input::Asked { call_id: "pay".into(), questions: vec![question], gate, request_state: None })
+        .unwrap();
+    run.apply(Input::Paused { at: crate::clock::Timestamp::from_seconds(1) }).unwrap();
+    let choice = Choice::Reject { reason: None };
+    run.apply(Input::Decided { approval, choice, messages: vec![] }).unwrap();
+    assert!(result_of(&run, "pay").contains("had been started and was not finished"));
+}

@@ -114,10 +114,19 @@ impl Play {
 
     fn take(&mut self, input: Input) -> bool {
         let before = self.run.clone();
+        let begun = self.begun();
+        let ends = matches!(input, Input::Cancelled { .. } | Input::Abandoned { .. });
         let Ok(frames) = self.run.apply(input.clone()) else {
             assert_eq!(self.run, before, "a refused input changes nothing");
             return false;
         };
+        for call in begun.iter().filter(|_| ends) {
+            let is_unknown = self.run.transcript().iter().any(|item| {
+                matches!(item, Item::ToolResult(result) if result.call_id == call.call.id
+                    && result.output.ends_with(r#"{"error":"outcome_unknown"}"#))
+            });
+            assert!(is_unknown, "a call under way when its run ends may have been carried out");
+        }
         self.frames.extend(frames);
         if input.is_journaled() {
             self.journal.push((input, self.run.next_seq()));

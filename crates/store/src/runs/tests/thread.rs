@@ -75,7 +75,7 @@ async fn the_journal_tells_who_carries_a_call_out() {
             arguments: "{}".into(),
             provider_data: None,
         };
-        let plan = |carrier: Carrier| Plan { carrier, gate: None };
+        let plan = |carrier: Carrier| Plan { tool: None, carrier, gate: None };
         let server = Carrier::Server { is_repeatable: true };
         let reply = Reply {
             text: String::new(),
