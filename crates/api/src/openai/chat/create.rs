@@ -102,9 +102,12 @@ pub(crate) async fn create(
     let request = Request::read(&app, &fields, &headers)?;
     let smith = acting_smith(&project, &caller, &headers, fields.value("user")).await?;
     let keeps_going = once.key().is_some() || request.thread_id.is_some();
-    let guard = |run| match keeps_going {
-        true => CancelOnDrop::never(),
-        false => CancelOnDrop::new(app.engine.clone(), project.clone(), run),
+    let guard = {
+        let (engine, project) = (app.engine.clone(), project.clone());
+        move |run| match keeps_going {
+            true => CancelOnDrop::never(),
+            false => CancelOnDrop::new(engine, project, run),
+        }
     };
     let asking = Asking { app: &app, project: &project, caller: &caller, smith: smith.id, key: once.key() };
     let Conversation { instructions, entries } = request.conversation;
@@ -138,8 +141,8 @@ pub(crate) async fn create(
         actor: caller.actor(),
         key: once.key(),
     };
-    let started = turn::start(&app, &project, smith, turn).await.map_err(in_messages)?;
-    let Some(started) = started else {
+    let started = turn::start(&app, &project, smith, turn, guard).await.map_err(in_messages)?;
+    let Some((started, guard)) = started else {
         // The same request was faster elsewhere.
         return repeated(&app, &project, &once, wanted).await?.ok_or_else(|| Problem::internal().into());
     };
@@ -151,7 +154,6 @@ pub(crate) async fn create(
         created: started.created_at.as_seconds(),
         from: 0,
     };
-    let guard = guard(told.run);
     reply::answer(&app, &project, told, wanted, guard).await.map_err(ApiError::from)
 }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use domain::content::Message;
+use domain::ids::RunId;
 use domain::items::Item;
 use domain::overlay::Overlay;
 use domain::principals::Actor;
@@ -13,7 +14,9 @@ use serde_json::{Map, Value};
 use store::ProjectStore;
 use store::idempotency::IdempotencyKey;
 use store::smiths::SmithRecord;
+use tokio::sync::oneshot;
 
+use super::CancelOnDrop;
 use crate::app::App;
 
 /// Where runs of this surface come from, for their records.
@@ -34,8 +37,27 @@ pub(crate) struct Turn {
     pub(crate) key: Option<IdempotencyKey>,
 }
 
-/// Starts the run of a turn. None when a request with the same idempotency key was faster.
+/// Starts the run of a turn, and guards it with what `guard` makes. None when a request with the same idempotency key was
+/// faster.
 pub(crate) async fn start(
+    app: &App,
+    project: &ProjectStore,
+    smith: SmithRecord,
+    turn: Turn,
+    guard: impl FnOnce(RunId) -> CancelOnDrop + Send + 'static,
+) -> Result<Option<(StartedRun, CancelOnDrop)>, Problem> {
+    let (app, project) = (app.clone(), project.clone());
+    // A client may go away while its run is being stored. Then nobody takes the guard, and it does its work.
+    let (sender, receiver) = oneshot::channel();
+    tokio::spawn(async move {
+        let started = start_here(&app, &project, smith, turn).await;
+        drop(sender.send(started.map(|started| started.map(|started| (guard(started.id), started)))));
+    });
+    let started = receiver.await.map_err(|_| Problem::internal())??;
+    Ok(started.map(|(guard, started)| (started, guard)))
+}
+
+async fn start_here(
     app: &App,
     project: &ProjectStore,
     smith: SmithRecord,

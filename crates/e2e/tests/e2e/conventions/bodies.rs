@@ -250,6 +250,9 @@ async fn every_field_of_a_wrong_type_is_named_and_nothing_is_done() {
                         "invalid_auth_kind",
                         "invalid_approval_policy",
                         "unsupported_policy_rule",
+                        "invalid_reasoning_effort",
+                        "invalid_tool_choice",
+                        "unsupported_tools",
                     ];
                     assert!(code == "invalid_input" || own_codes.contains(&code), "{body}: {answer}");
                     checked += 1;

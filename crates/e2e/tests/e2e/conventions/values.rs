@@ -197,7 +197,8 @@ async fn no_value_in_a_query_or_path_is_too_strange() {
                         answer.expect_error_about(422, "unknown_provider", "provider");
                     } else if place == "cnvId" {
                         // What is not even text is no path that anything could have.
-                        let code = if value.starts_with("%ff") { "not_found" } else { "conversation_not_found" };
+                        let code =
+                            if value.starts_with("%ff") { "not_found" } else { "conversation_not_found" };
                         answer.expect_error(404, code);
                     } else {
                         answer.expect_error(404, "not_found");
