@@ -147,13 +147,13 @@ impl Run {
                 Vec::new()
             }
             (Phase::Thinking, Input::Replied { reply }) => self.replied(reply),
-            (Phase::Thinking, Input::CallFailed { code, message, said }) => {
+            (Phase::Thinking, Input::CallFailed { code, message, transient, said }) => {
                 self.say(&said);
                 // Once tools have run, the failure is the run's, whatever the provider said.
                 let tools_have_run = self.transcript.iter().any(|item| matches!(item, Item::ToolResult(_)));
                 let code =
                     if tools_have_run && code == Code::ModelRequestFailed { Code::RunFailed } else { code };
-                self.end(Ending::Failed { code, message })
+                self.end(Ending::Failed { code, message, transient })
             }
             (Phase::Thinking | Phase::Calling(_), Input::Warned { warnings }) => {
                 warnings.into_iter().for_each(|warning| self.warn(warning));
@@ -218,7 +218,7 @@ impl Run {
             }
             (Phase::Thinking | Phase::Calling(_), Input::Abandoned { message, said }) => {
                 self.say(&said);
-                self.end(Ending::Failed { code: Code::ResumeFailed, message })
+                self.end(Ending::Failed { code: Code::ResumeFailed, message, transient: false })
             }
             _ => return Err(refusal),
         };
@@ -259,7 +259,7 @@ impl Run {
         };
         if let Some((code, message, repair)) = missed {
             if self.repair.is_some() {
-                return self.end(Ending::Failed { code, message });
+                return self.end(Ending::Failed { code, message, transient: false });
             }
             if !reply.text.is_empty() {
                 self.transcript.push(Item::assistant(reply.text));
@@ -289,7 +289,7 @@ impl Run {
                 "The model was called {} times without coming to an end. Simplify the task or its tools.",
                 self.model_calls
             );
-            return self.end(Ending::Failed { code: Code::ToolLoopFailed, message });
+            return self.end(Ending::Failed { code: Code::ToolLoopFailed, message, transient: false });
         }
         self.call_text_start = self.text.len();
         self.call_first_seq = self.next_seq;
@@ -324,7 +324,7 @@ impl Run {
                     warnings: self.warnings.clone(),
                 });
             }
-            Ending::Failed { code, message } => {
+            Ending::Failed { code, message, .. } => {
                 self.keep_partial_text();
                 frames.push(Frame::Failed { error: message.clone(), code: *code });
             }

@@ -28,9 +28,9 @@ fn cut_off() -> Failure {
 }
 
 impl Driver {
-    fn call_failed(&mut self, code: Code, message: String) -> Result<(), Stop> {
+    fn call_failed(&mut self, code: Code, message: String, transient: bool) -> Result<(), Stop> {
         let said = self.machine.saying().to_owned();
-        self.apply(Input::CallFailed { code, message, said })
+        self.apply(Input::CallFailed { code, message, transient, said })
     }
 
     pub(super) async fn call_model(&mut self) -> Result<(), Stop> {
@@ -40,7 +40,7 @@ impl Driver {
             Ok(prepared) => prepared,
             // The run can wait for the database; only what the database has nothing to do with ends it.
             Err(problem) if problem.code == Code::StorageUnavailable => return Err(Stop::Broken),
-            Err(problem) => return self.call_failed(problem.code, problem.message),
+            Err(problem) => return self.call_failed(problem.code, problem.message, false),
         };
         // Text that has to have a form, or must be none, is passed on once it is known to be what was asked for.
         let hold = self.record.request.response_format.is_some()
@@ -98,7 +98,7 @@ impl Driver {
                         "The answer grew over {} bytes and was cut. Ask for less, or raise engine.max_answer_bytes.",
                         self.engine.options.max_answer_bytes
                     );
-                    return self.call_failed(Code::RunFailed, message);
+                    return self.call_failed(Code::RunFailed, message, false);
                 }
                 if self.pending.bytes <= self.engine.options.max_pending_bytes {
                     next = stream.next().now_or_never();
@@ -201,7 +201,8 @@ impl Driver {
         let (stop, tokens) = match end {
             Ok(end) => end,
             Err(failure) => {
-                return self.call_failed(Code::ModelRequestFailed, failure.message);
+                let transient = failure.kind == FailureKind::Unavailable;
+                return self.call_failed(Code::ModelRequestFailed, failure.message, transient);
             }
         };
         let choice = self.tool_choice();

@@ -108,6 +108,9 @@ pub struct RunResult {
 pub struct RunError {
     pub code: Code,
     pub message: String,
+    /// The same may succeed later: the provider was down or throttling.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub transient: bool,
 }
 
 /// A run as its record shows it.

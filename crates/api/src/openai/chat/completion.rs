@@ -8,7 +8,7 @@ use domain::usage::Tokens;
 use domain::{Code, Problem};
 use serde::Serialize;
 use serde_json::{Value, json};
-use store::runs::{RunRecord, RunResult};
+use store::runs::{RunError, RunRecord, RunResult};
 use utoipa::ToSchema;
 
 /// A chat completion: the run's answer, or the calls that the caller has to do something about.
@@ -60,7 +60,7 @@ impl Rest {
         match record.status {
             Status::Failed => {
                 let error = result.and_then(|result| result.error.as_ref());
-                Err(error.map_or_else(Problem::internal, |error| Problem::new(error.code, &*error.message)))
+                Err(error.map_or_else(Problem::internal, failed))
             }
             Status::Cancelled => Err(Problem::new(Code::RunCancelled, "The run was cancelled.")),
             Status::PausedForApproval | Status::PausedForTool => {
@@ -77,6 +77,12 @@ impl Rest {
             }
         }
     }
+}
+
+/// Tells why a run failed. That a provider is down is no fault of the request.
+fn failed(error: &RunError) -> Problem {
+    let problem = Problem::new(error.code, &*error.message);
+    if error.transient && error.code == Code::ModelRequestFailed { problem.with_status(502) } else { problem }
 }
 
 fn finish_reason(stop: Option<StopReason>) -> &'static str {

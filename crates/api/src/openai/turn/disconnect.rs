@@ -35,8 +35,11 @@ impl Drop for CancelOnDrop {
             // Here the server goes, and not the client: the next process takes the run up.
             return;
         }
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        runtime.spawn(async move {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
+        let canceller = engine.clone();
+        canceller.spawn(async move {
             if let Err(problem) = engine.cancel(&project, run, Some(REASON)).await {
                 tracing::warn!(run.id = %run, error = %problem.code, "A run could not be cancelled after its client.");
             }

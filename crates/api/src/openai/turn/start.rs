@@ -49,7 +49,8 @@ pub(crate) async fn start(
     let (app, project) = (app.clone(), project.clone());
     // A client may go away while its run is being stored. Then nobody takes the guard, and it does its work.
     let (sender, receiver) = oneshot::channel();
-    tokio::spawn(async move {
+    let engine = app.engine.clone();
+    engine.spawn(async move {
         let started = start_here(&app, &project, smith, turn).await;
         drop(sender.send(started.map(|started| started.map(|started| (guard(started.id), started)))));
     });

@@ -274,7 +274,12 @@ impl Play {
             }
             Move::Fail => {
                 let said = self.run.saying().to_owned();
-                self.take(Input::CallFailed { code: Code::ModelRequestFailed, message: "down".into(), said });
+                self.take(Input::CallFailed {
+                    code: Code::ModelRequestFailed,
+                    message: "down".into(),
+                    transient: true,
+                    said,
+                });
             }
             Move::Crash => {
                 let mut reborn = Run::replay(LIMITS, None, self.journal.clone()).unwrap();

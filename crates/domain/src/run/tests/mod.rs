@@ -157,8 +157,12 @@ fn a_run_that_only_calls_tools_is_stopped_as_a_loop() {
 
 #[test]
 fn a_provider_failure_after_tools_have_run_is_the_runs_failure() {
-    let failed =
-        || Input::CallFailed { code: Code::ModelRequestFailed, message: "down".into(), said: String::new() };
+    let failed = || Input::CallFailed {
+        code: Code::ModelRequestFailed,
+        message: "down".into(),
+        transient: true,
+        said: String::new(),
+    };
     let (before, _) = drive(vec![started(), failed()]);
     assert!(matches!(before.ending(), Some(Ending::Failed { code: Code::ModelRequestFailed, .. })));
     let calling = asking(&[("c1", server(true))]);

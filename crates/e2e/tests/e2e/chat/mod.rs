@@ -185,6 +185,11 @@ async fn a_chat_that_fails_is_an_error_that_is_not_tried_again() {
         let answer = acting(&server, &smith).post(PATH, &says("Hi")).await;
         answer.expect_error(422, "model_request_failed");
         assert_eq!(answer.header("x-should-retry"), "false");
+        let mut upstream = upstream;
+        upstream.stop().await;
+        let answer = acting(&server, &smith).post(PATH, &says("Hi")).await;
+        answer.expect_error(502, "model_request_failed");
+        assert_eq!(answer.header("x-should-retry"), "false");
     })
     .await;
 }
