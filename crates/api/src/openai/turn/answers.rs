@@ -32,18 +32,10 @@ pub(crate) fn composite(id: &str) -> Option<(RunId, &str)> {
 pub(crate) struct Answer {
     pub(crate) run: RunId,
     pub(crate) call_id: String,
-    pub(crate) given: Given,
+    /// The result of a call that the caller carried out; or a decision.
+    pub(crate) text: String,
     /// Its place in the request, for errors.
     pub(crate) at: String,
-}
-
-/// What an answer says.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Given {
-    /// The result of a call that the caller carried out; or a decision, as text.
-    Text(String),
-    #[expect(dead_code, reason = "decisions that come as objects of their own")]
-    Decision { choice: Choice, reason: Option<String> },
 }
 
 /// What a request turns out to be.
@@ -146,11 +138,7 @@ fn recorded(answer: &Answer, found: &Found) -> ToolResult {
     result.unwrap_or_else(|| ToolResult {
         call_id: answer.call_id.clone(),
         name: String::new(),
-        output: match &answer.given {
-            Given::Text(text) => text.clone(),
-            Given::Decision { choice: Choice::Approve { .. }, .. } => "approve".to_owned(),
-            Given::Decision { choice: Choice::Reject { .. }, .. } => "reject".to_owned(),
-        },
+        output: answer.text.clone(),
         is_error: false,
         attachments: Vec::new(),
     })
@@ -179,13 +167,7 @@ impl Asking<'_> {
                 Some(approval) => submissions.push(self.decision(approval, answer)?),
                 None => results.push(ResultIn {
                     call_id: answer.call_id.clone(),
-                    output: match &answer.given {
-                        Given::Text(text) => text.clone(),
-                        Given::Decision { .. } => {
-                            let message = "This call waits for its result, not for a decision.";
-                            return Err(Problem::new(Code::InvalidDecision, message).at(answer.at.clone()));
-                        }
-                    },
+                    output: answer.text.clone(),
                     is_error: false,
                     at: answer.at.clone(),
                 }),
@@ -216,11 +198,8 @@ impl Asking<'_> {
 
     fn decision(&self, approval: ApprovalId, answer: &Answer) -> Result<Submission, Problem> {
         self.caller.allow(Permission::ApprovalsWrite)?;
-        let (choice, reason) = match &answer.given {
-            Given::Text(text) => read_decision(text)
-                .ok_or_else(|| Problem::new(Code::InvalidDecision, UNCLEAR).at(answer.at.clone()))?,
-            Given::Decision { choice, reason } => (choice.clone(), reason.clone()),
-        };
+        let (choice, reason) = read_decision(&answer.text)
+            .ok_or_else(|| Problem::new(Code::InvalidDecision, UNCLEAR).at(answer.at.clone()))?;
         Ok(Submission::Decision { approval, choice, actor: self.actor(), reason, messages: Vec::new() })
     }
 
@@ -297,10 +276,7 @@ fn read_decision(text: &str) -> Option<(Choice, Option<String>)> {
 
 /// Refuses to take back a decision.
 fn check_same(taken: &Choice, answer: &Answer) -> Result<(), Problem> {
-    let again = match &answer.given {
-        Given::Text(text) => read_decision(text).map(|(choice, _)| choice),
-        Given::Decision { choice, .. } => Some(choice.clone()),
-    };
+    let again = read_decision(&answer.text).map(|(choice, _)| choice);
     let is_approval = |choice: &Choice| matches!(choice, Choice::Approve { .. });
     if again.is_some_and(|again| is_approval(&again) != is_approval(taken)) {
         let message = "The call was decided otherwise already; that is not taken back.";
