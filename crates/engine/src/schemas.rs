@@ -4,7 +4,7 @@ use serde_json::Value;
 #[cfg(test)]
 use serde_json::json;
 
-/// How many parts of a schema may be looked at for one value.
+/// How many schemas within a schema may be looked at for one value, each as often as it is referred to.
 const MOST: usize = 10_000;
 /// How deeply parts may lie in one another, references followed.
 const DEEPEST: usize = 200;
@@ -43,7 +43,9 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// Returns how often the schema refers back to itself for the same value; None where the work is not bounded.
     fn visit(&mut self, part: &Value, depth: usize) -> Option<usize> {
-        self.left = self.left.checked_sub(1)?;
+        if part.is_object() {
+            self.left = self.left.checked_sub(1)?;
+        }
         if depth > DEEPEST {
             return None;
         }
@@ -62,7 +64,7 @@ impl Walk<'_> {
                         "$defs" | "definitions" => 0,
                         // Values, and not schemas.
                         "const" | "enum" | "default" | "examples" | "required" => 0,
-                        keyword if INWARD.contains(&keyword) => self.inward(value, depth)?,
+                        keyword if INWARD.contains(&keyword) => self.inward(keyword, value, depth)?,
                         _ => self.visit(value, depth + 1)?,
                     });
                 }
@@ -78,7 +80,7 @@ impl Walk<'_> {
             // For the same value once more would be for ever.
             return is_within.then_some(1);
         }
-        let target = self.root.pointer(pointer)?;
+        let target = self.root.pointer(pointer).or_else(|| anchored(self.root, pointer))?;
         self.open.push((pointer.to_owned(), false));
         let back = self.visit(target, depth + 1);
         self.open.pop();
@@ -86,7 +88,7 @@ impl Walk<'_> {
     }
 
     /// Looks at the schemas of the parts of a value.
-    fn inward(&mut self, schemas: &Value, depth: usize) -> Option<usize> {
+    fn inward(&mut self, keyword: &str, schemas: &Value, depth: usize) -> Option<usize> {
         let before = self.open.clone();
         self.open.iter_mut().for_each(|(_, is_within)| *is_within = true);
         let mut is_bounded = true;
@@ -95,10 +97,7 @@ impl Walk<'_> {
             is_bounded &= self.visit(schema, depth + 1).is_some_and(|back| back <= 1);
         };
         match schemas {
-            // Either one schema, or one for each name; a schema's own keywords are looked at one by one then, which is as good.
-            Value::Object(named)
-                if named.values().all(|schema| schema.is_object() || schema.is_boolean()) =>
-            {
+            Value::Object(named) if matches!(keyword, "properties" | "patternProperties") => {
                 named.values().for_each(&mut look);
             }
             Value::Array(listed) => listed.iter().for_each(&mut look),
@@ -106,6 +105,21 @@ impl Walk<'_> {
         }
         self.open = before;
         is_bounded.then_some(0)
+    }
+}
+
+/// Finds the schema that names itself so.
+fn anchored<'a>(schema: &'a Value, name: &str) -> Option<&'a Value> {
+    match schema {
+        Value::Object(keywords) => {
+            let is_named = |keyword: &str| keywords.get(keyword).and_then(Value::as_str) == Some(name);
+            if is_named("$anchor") || is_named("$dynamicAnchor") {
+                return Some(schema);
+            }
+            keywords.values().find_map(|inner| anchored(inner, name))
+        }
+        Value::Array(schemas) => schemas.iter().find_map(|inner| anchored(inner, name)),
+        _ => None,
     }
 }
 
@@ -139,7 +153,10 @@ mod tests {
             {"type": "array", "items": {"$ref": "#/$defs/value"}},
             {"type": "object", "additionalProperties": {"$ref": "#/$defs/value"}},
         ]}}});
-        for schema in [order, tree, json, json!({}), json!(true), doubling(10)] {
+        let forest =
+            json!({"items": {"properties": {"left": {"$ref": "#/items"}, "right": {"$ref": "#/items"}}}});
+        let named = json!({"properties": {"a": {"$ref": "#word"}}, "$defs": {"w": {"$anchor": "word", "type": "string"}}});
+        for schema in [order, tree, json, forest, named, json!({}), json!(true), doubling(10)] {
             assert!(is_bounded(&schema), "{schema}");
         }
     }

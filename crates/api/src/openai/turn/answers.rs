@@ -145,7 +145,8 @@ fn recorded(answer: &Answer, found: &Found) -> ToolResult {
 }
 
 impl Asking<'_> {
-    /// Submits answers, each checked before the first of them does anything.
+    /// Submits answers. All of them are read before the first does anything. Where the run refuses one after that, those before it
+    /// stay taken, and are a repetition when the request comes again.
     async fn submit(
         &self,
         answers: Vec<&Answer>,
