@@ -1,0 +1,25 @@
+//! Responses: runs as OpenAI's Responses API shows them.
+
+mod body;
+mod cancel;
+mod create;
+mod facts;
+mod get;
+mod input;
+mod items;
+mod object;
+mod projection;
+mod reading;
+mod stream;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(create::create))
+        .routes(routes!(get::get))
+        .routes(routes!(cancel::cancel))
+}

@@ -1,0 +1,127 @@
+//! Reading a run as a response: its record, its journal, and the frames that are stored of it.
+
+use std::collections::HashMap;
+
+use domain::ids::RunId;
+use domain::principals::{Permission, Principal};
+use domain::{Code, Problem};
+use serde_json::Value;
+use store::runs::Saved;
+use store::{ProjectStore, SmithSeal};
+
+use super::facts::Facts;
+use super::object;
+use super::projection::{Event, Projection};
+use crate::app::App;
+use crate::extract::Caller;
+
+/// How many commits are read from the database at once.
+const BLOCKS: usize = 64;
+
+/// A run that a path names.
+pub(super) struct Found {
+    pub(super) project: ProjectStore,
+    pub(super) saved: Saved,
+}
+
+/// Finds the run of a response, if the caller may do what it wants with it.
+pub(super) async fn find(
+    app: &App,
+    caller: &Caller,
+    run: RunId,
+    permission: Permission,
+) -> Result<Found, Problem> {
+    let project = caller.permitted(app, permission)?;
+    let saved = saved(&project, run).await?;
+    let is_own = match &caller.0 {
+        Principal::Smith { smith, .. } => saved.record.smith == *smith,
+        _ => true,
+    };
+    if !is_own {
+        return Err(Problem::not_found("response"));
+    }
+    Ok(Found { project, saved })
+}
+
+pub(super) async fn saved(project: &ProjectStore, run: RunId) -> Result<Saved, Problem> {
+    match project.saved_run(run).await {
+        Ok(Some(saved)) => Ok(saved),
+        Ok(None) => Err(Problem::not_found("response")),
+        Err(error) if error.is_damage() => Err(Problem::new(
+            Code::ResumeFailed,
+            "What is stored of this response cannot be read. GET /v1/smiths/{pid}/runs/{rid} shows what is left of it.",
+        )),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Reads what the journal says, and who stands behind the tools that were called.
+pub(super) async fn facts(project: &ProjectStore, saved: &Saved) -> Result<Facts, Problem> {
+    let mut facts = Facts::of(saved);
+    let called = facts.called();
+    if called.is_empty() {
+        return Ok(facts);
+    }
+    let mut labels = HashMap::new();
+    let servers = project.mcp_servers_for(saved.config.config.mcp_servers.as_deref()).await?;
+    for (server, _) in &servers {
+        let offered = server.manifest.iter().flat_map(|manifest| &manifest.tools);
+        for tool in offered {
+            labels.insert(tool.name.clone(), server.name.clone());
+            labels.insert(format!("{}_{}", server.name, tool.name), server.name.clone());
+        }
+    }
+    for (tool, _) in project.project_tools_named(&called).await? {
+        labels.insert(tool.name, "webhook".to_owned());
+    }
+    facts.labels = labels;
+    Ok(facts)
+}
+
+/// Folds what is stored of a run up to what its record and journal say.
+pub(super) async fn folded(
+    project: &ProjectStore,
+    saved: &Saved,
+    facts: &Facts,
+) -> Result<(Projection, Vec<Event>), Problem> {
+    let run = saved.record.id;
+    let end = saved.record.next_seq;
+    let mut projection = Projection::new(run, object::shell(&saved.record));
+    let mut events = Vec::new();
+    let mut next = 0;
+    while next < end {
+        let blocks = project.readable_frames(run, &saved.seal, next, BLOCKS).await?;
+        if blocks.is_empty() {
+            break;
+        }
+        for block in blocks {
+            for (seq, frame) in (block.from..).zip(&block.frames) {
+                if (next..end).contains(&seq) {
+                    events.extend(projection.apply(seq, frame, facts));
+                }
+            }
+            next = next.max(block.next);
+        }
+    }
+    Ok((projection, events))
+}
+
+/// Shows a response as it stands, with the items that began with the frame `since` or later.
+pub(super) async fn show(project: &ProjectStore, run: RunId, since: u64) -> Result<Value, Problem> {
+    let saved = saved(project, run).await?;
+    let facts = facts(project, &saved).await?;
+    let (projection, _) = folded(project, &saved, &facts).await?;
+    let record = &saved.record;
+    let shell = object::shell(record);
+    let output = projection.output(since);
+    let Some(outcome) = projection.outcome.filter(|_| record.status.is_final() || record.status.is_paused())
+    else {
+        return Ok(object::under_way(shell, record.status == domain::run::Status::Queued, output));
+    };
+    Ok(object::ended(shell, &outcome, output, record.tokens, facts.ended_at))
+}
+
+/// Reads the seal and the record that a stream of the run begins with.
+pub(super) fn parts(saved: &Saved) -> (SmithSeal, RunId) {
+    (saved.seal.clone(), saved.record.id)
+}
