@@ -59,27 +59,55 @@ pub(crate) async fn open(
     pace(client.clone(), Arc::clone(exchanges), schedule).await
 }
 
+/// A request that was sent: its number, when it was due, and what came of it.
+type Sent = (usize, Instant, anyhow::Result<Timing>);
+
+/// Sends each exchange once, at an even pace, and tells for each in turn when it was due and what came of it.
+pub(crate) async fn once(
+    client: &Client,
+    exchanges: Exchanges,
+    per_second: f64,
+) -> anyhow::Result<Vec<(Instant, anyhow::Result<Timing>)>> {
+    let lasting = Duration::from_secs_f64(exchanges.len() as f64 / per_second);
+    let (_, mut requests) = send(client.clone(), exchanges, Schedule { per_second, lasting }).await?;
+    let mut sent = Vec::new();
+    while let Some(request) = requests.join_next().await {
+        sent.push(request?);
+    }
+    sent.sort_unstable_by_key(|(number, ..)| *number);
+    Ok(sent.into_iter().map(|(_, due, timing)| (due, timing)).collect())
+}
+
 async fn pace(client: Client, exchanges: Exchanges, schedule: Schedule) -> anyhow::Result<Outcome> {
+    let (start, mut requests) = send(client, exchanges, schedule).await?;
+    let mut tally = Tally::default();
+    while let Some(request) = requests.join_next().await {
+        let (_, due, timing) = request?;
+        tally.count(due, timing);
+    }
+    tally.outcome(start)
+}
+
+/// Sends requests as the schedule has it, and returns when it began.
+async fn send(
+    client: Client,
+    exchanges: Exchanges,
+    schedule: Schedule,
+) -> anyhow::Result<(Instant, JoinSet<Sent>)> {
     let runtime = tokio::runtime::Handle::current();
     // A thread of its own: timers of the runtime are a millisecond coarse.
-    let (start, mut requests) = tokio::task::spawn_blocking(move || {
+    let sending = tokio::task::spawn_blocking(move || {
         let start = Instant::now();
         let mut requests = JoinSet::new();
         for (number, exchange) in exchanges.iter().cycle().take(schedule.count()).enumerate() {
             let due = start + schedule.due(number);
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
             let (client, exchange) = (client.clone(), exchange.clone());
-            requests.spawn_on(async move { (due, exchange.perform(&client).await) }, &runtime);
+            requests.spawn_on(async move { (number, due, exchange.perform(&client).await) }, &runtime);
         }
         (start, requests)
-    })
-    .await?;
-    let mut tally = Tally::default();
-    while let Some(request) = requests.join_next().await {
-        let (due, timing) = request?;
-        tally.count(due, timing);
-    }
-    tally.outcome(start)
+    });
+    Ok(sending.await?)
 }
 
 /// Sends as many requests as the server answers, each connection one after the other.
@@ -213,6 +241,16 @@ mod tests {
         let schedule = Schedule { per_second: 1_000.0, lasting: Duration::from_millis(50) };
         let outcome = open(&client, &exchanges("mock-1"), schedule).await.unwrap();
         assert_eq!((outcome.whole.count(), outcome.failed), (50, 0));
+    }
+
+    #[tokio::test]
+    async fn what_is_sent_once_is_told_in_order() {
+        let client = mock().await;
+        let [good] = [exchanges("mock-1").first().unwrap().clone()];
+        let bad = Exchange { done: "no such text", ..good.clone() };
+        let sent = once(&client, Arc::new([good.clone(), bad, good]), 200.0).await.unwrap();
+        assert_eq!(sent.iter().map(|(_, timing)| timing.is_ok()).collect::<Vec<_>>(), [true, false, true]);
+        assert_eq!(sent[2].0 - sent[0].0, Duration::from_millis(10));
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ mod load;
 mod machine;
 mod mock;
 mod options;
+mod postgres;
 mod process;
 mod report;
 mod rows;
@@ -23,6 +24,7 @@ use clap::Parser as _;
 use client::Client;
 use mock::Mock;
 use options::Options;
+use postgres::Installed;
 use report::ms;
 use rows::Bench;
 use server::Program;
@@ -38,7 +40,11 @@ async fn main() -> anyhow::Result<()> {
     let program = Program::new(options.program.clone(), options.folder.clone())?;
     let mock = Mock::start().await?;
     let direct = Client::new(mock.address())?;
-    let bench = Bench { options, program, mock, direct };
+    let postgres = Installed::find();
+    if postgres.is_none() {
+        say("PostgreSQL is not installed: its rows are left out.");
+    }
+    let bench = Bench { options, program, mock, direct, postgres };
 
     let mut machine = machine::describe();
     let disk = disk::probe(bench.program.folder())?;

@@ -51,8 +51,12 @@ pub(crate) fn render(machine: &[(&'static str, String)], rows: &[Row]) -> String
     text.push('\n');
     text.push_str(&table(rows));
     text.push_str("\n## What was measured\n\n");
-    for row in rows {
-        let _ = writeln!(text, "- **{}** {}", row.id, row.clock);
+    for (number, row) in rows.iter().enumerate() {
+        // Rows that differ in their database only are explained once.
+        let is_told = rows.iter().take(number).any(|earlier| earlier.clock == row.clock);
+        if !is_told {
+            let _ = writeln!(text, "- **{}** {}", row.id, row.clock);
+        }
     }
     text
 }
@@ -137,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_report_is_a_table_that_reads_well_as_text() {
-        let row = |id, measured: &str| Row {
+        let row = |id, measured: &str, clock| Row {
             id,
             what: "something".to_owned(),
             measured: measured.to_owned(),
@@ -145,7 +149,7 @@ mod tests {
             verdict: Verdict::of(id == "B1"),
             baseline: "-".to_owned(),
             others: 0.25,
-            clock: "From here to there.",
+            clock,
         };
         let machine = [("cores", "2".to_owned())];
         let expected = "\
@@ -159,12 +163,18 @@ Written by `make bench`. Durability is on in every row. Others: the cores that o
 | --- | --------- | -------- | ------------ | --- | -------- | ------ |
 | B1  | something | 0.5 ms   | 1 ms         | yes | -        | 0.25   |
 | B2  | something | 2 ms     | 1 ms         | no  | -        | 0.25   |
+| B2  | something | 3 ms     | 1 ms         | no  | -        | 0.25   |
 
 ## What was measured
 
 - **B1** From here to there.
-- **B2** From here to there.
+- **B2** From there to here.
 ";
-        assert_eq!(render(&machine, &[row("B1", "0.5 ms"), row("B2", "2 ms")]), expected);
+        let rows = [
+            row("B1", "0.5 ms", "From here to there."),
+            row("B2", "2 ms", "From there to here."),
+            row("B2", "3 ms", "From there to here."),
+        ];
+        assert_eq!(render(&machine, &rows), expected);
     }
 }

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -14,9 +15,12 @@ use serde_json::json;
 
 use crate::client::Client;
 use crate::mock::Mock;
+use crate::postgres::Database;
 
 /// The bearer of the metrics, which only this machine can reach.
 const METRICS_TOKEN: &str = "bench";
+/// The master key of servers that share a database.
+const MASTER_KEY: &str = "YmVuY2hiZW5jaGJlbmNoYmVuY2hiZW5jaGJlbmNoYmU=";
 /// The provider whose key leads to the mock.
 const PROVIDER: &str = "openai_compatible";
 /// In which the server must answer, or end.
@@ -31,8 +35,11 @@ pub(crate) struct Program {
     folder: PathBuf,
 }
 
-/// A folder for a server's data, which goes away with it.
-pub(crate) struct Data(tempfile::TempDir);
+/// A folder for a server's data, which goes away with it, and the database that is used instead of the embedded one.
+pub(crate) struct Data {
+    folder: tempfile::TempDir,
+    database: Option<Arc<Database>>,
+}
 
 /// A running server.
 pub(crate) struct Server {
@@ -60,9 +67,19 @@ impl Program {
 
     /// Makes an empty folder for data.
     pub(crate) fn data(&self) -> anyhow::Result<Data> {
-        let data = tempfile::tempdir_in(&self.folder)?;
-        std::fs::set_permissions(data.path(), std::fs::Permissions::from_mode(0o700))?;
-        Ok(Data(data))
+        self.data_on(None)
+    }
+
+    /// Makes an empty folder for the data of a server on this database.
+    pub(crate) fn data_on(&self, database: Option<Arc<Database>>) -> anyhow::Result<Data> {
+        let folder = tempfile::tempdir_in(&self.folder)?;
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700))?;
+        Ok(Data { folder, database })
+    }
+
+    /// Makes an empty folder for the data of another server on the same database.
+    pub(crate) fn data_beside(&self, data: &Data) -> anyhow::Result<Data> {
+        self.data_on(data.database.clone())
     }
 
     /// Starts a server and waits until `/health` answers 200.
@@ -105,18 +122,21 @@ impl Program {
     fn command(&self, arguments: &[&str], data: &Data) -> Command {
         let mut command = Command::new(&self.path);
         command.args(arguments).arg("--data").arg(data.path());
-        command.env_clear().current_dir(data.0.path()).stdin(Stdio::null());
+        command.env_clear().current_dir(data.folder.path()).stdin(Stdio::null());
+        if let Some(database) = &data.database {
+            command.env("INGRAM_DATABASE_URL", database.url()).env("INGRAM_MASTER_KEY", MASTER_KEY);
+        }
         command
     }
 }
 
 impl Data {
     fn path(&self) -> PathBuf {
-        self.0.path().join("data")
+        self.folder.path().join("data")
     }
 
     fn log(&self) -> PathBuf {
-        self.0.path().join("log")
+        self.folder.path().join("log")
     }
 }
 
@@ -177,6 +197,7 @@ fn ask_health(address: SocketAddr) -> std::io::Result<bool> {
 pub(crate) struct Project {
     pub(crate) client: Client,
     address: SocketAddr,
+    token: String,
 }
 
 impl Project {
@@ -186,15 +207,41 @@ impl Project {
         server: &Server,
         mock: &Mock,
     ) -> anyhow::Result<Self> {
-        let client = Client::with_token(server.address, &program.admin_token(data)?)?;
+        let token = program.admin_token(data)?;
+        let client = Client::with_token(server.address, &token)?;
         let key = json!({ "api_key": "sk-bench", "base_url": mock.base_url() });
         client.json(Method::PUT, &format!("/v1/tenant/model_keys/{PROVIDER}"), &key).await?;
-        Ok(Self { client, address: server.address })
+        Ok(Self { client, address: server.address, token })
+    }
+
+    /// Makes a client of the same project on another server.
+    pub(crate) fn through(&self, server: &Server) -> anyhow::Result<Client> {
+        Client::with_token(server.address, &self.token)
+    }
+
+    /// Registers the mock's tool.
+    pub(crate) async fn register_tool(&self, mock: &Mock, approval: &str) -> anyhow::Result<()> {
+        let tool = json!({ "description": "Pays an amount.", "input_schema": { "type": "object" },
+            "execution": "webhook", "url": mock.tool_url(), "approval": approval });
+        self.client.json(Method::PUT, "/v1/tenant/tools/pay", &tool).await?;
+        Ok(())
     }
 
     /// Makes smiths on a model of the mock and returns the paths of their runs.
     pub(crate) async fn smiths(&self, model: &str, count: usize) -> anyhow::Result<Vec<String>> {
-        let body = json!({ "model": format!("{PROVIDER}/{model}") });
+        self.smiths_with(model, json!({}), count).await
+    }
+
+    /// Makes smiths with these fields in their configuration too.
+    pub(crate) async fn smiths_with(
+        &self,
+        model: &str,
+        mut body: serde_json::Value,
+        count: usize,
+    ) -> anyhow::Result<Vec<String>> {
+        if let Some(fields) = body.as_object_mut() {
+            fields.insert("model".to_owned(), json!(format!("{PROVIDER}/{model}")));
+        }
         let mut paths = Vec::new();
         for _ in 0..count {
             let smith = self.client.json(Method::POST, "/v1/smiths", &body).await?;

@@ -99,8 +99,21 @@ fn chunk(text: &str) -> String {
 }
 
 fn end(chunks: usize) -> String {
-    let finish = event(r#"[{"index":0,"delta":{},"finish_reason":"stop"}]"#, "null");
-    finish + &event("[]", &usage(chunks)) + "data: [DONE]\n\n"
+    finished("stop", chunks)
+}
+
+fn finished(reason: &str, tokens: usize) -> String {
+    let finish = event(&format!(r#"[{{"index":0,"delta":{{}},"finish_reason":"{reason}"}}]"#), "null");
+    finish + &event("[]", &usage(tokens)) + "data: [DONE]\n\n"
+}
+
+/// Streams a call of a tool, all at once: nobody can do anything before the end of it.
+pub(super) fn asking(id: &str, tool: &str, arguments: &serde_json::Value) -> Body {
+    let call = serde_json::json!([{ "index": 0, "id": id, "type": "function",
+        "function": { "name": tool, "arguments": arguments.to_string() } }]);
+    let choices = format!(r#"[{{"index":0,"delta":{{"tool_calls":{call}}},"finish_reason":null}}]"#);
+    let text = opening() + &event(&choices, "null") + &finished("tool_calls", 1);
+    Full::new(Bytes::from(text)).boxed_unsync()
 }
 
 fn usage(chunks: usize) -> String {

@@ -84,3 +84,46 @@ async fn the_first_token_is_seen_before_the_end() {
     let wrong = Exchange { done: "no such text", ..exchange };
     assert!(wrong.perform(&client).await.is_err());
 }
+
+fn told(model: &str, results: &[(&str, &str)]) -> Bytes {
+    let mut messages = vec![json!({ "role": "user", "content": "Pay." })];
+    messages.extend(
+        results
+            .iter()
+            .map(|(call, content)| json!({ "role": "tool", "tool_call_id": call, "content": content })),
+    );
+    Bytes::from(json!({ "model": model, "stream": true, "messages": messages }).to_string())
+}
+
+#[tokio::test]
+async fn a_model_asks_for_its_tool_until_it_has_all_results() {
+    let (mock, client) = mock().await;
+    let asked = client.text(Method::POST, PATH, told("mock-pay-1", &[])).await.unwrap();
+    let call: Value = serde_json::from_str(events(&asked)[1]).unwrap();
+    let call = &call["choices"][0]["delta"]["tool_calls"][0];
+    assert_eq!(call["function"], json!({ "name": "pay", "arguments": r#"{"amount":1}"# }));
+    assert!(asked.contains(r#""finish_reason":"tool_calls""#), "{asked}");
+    let id = call["id"].as_str().unwrap();
+    assert_eq!(mock.arrival(id), None, "nobody has told its result");
+    let before = Instant::now();
+    let said = client.text(Method::POST, PATH, told("mock-pay-1", &[(id, "{}")])).await.unwrap();
+    assert!(said.contains(r#""content":"A""#), "{said}");
+    assert!(mock.arrival(id).is_some_and(|arrived| arrived >= before));
+    assert_eq!(mock.arrival(id), None, "it is told once");
+}
+
+#[tokio::test]
+async fn a_tool_that_fails_is_no_measurement() {
+    let (_mock, client) = mock().await;
+    let failed = told("mock-pay-1", &[("call_1", r#"{"error":"no"}"#)]);
+    let refused = client.text(Method::POST, PATH, failed).await.unwrap_err();
+    assert!(refused.to_string().contains("400"), "{refused}");
+}
+
+#[tokio::test]
+async fn the_tool_answers_any_call() {
+    let (mock, client) = mock().await;
+    assert!(mock.tool_url().ends_with(TOOL_PATH));
+    let paid = client.json(Method::POST, TOOL_PATH, &json!({ "tool": "pay" })).await.unwrap();
+    assert_eq!(paid, json!({ "paid": true }));
+}

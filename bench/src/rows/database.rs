@@ -1,10 +1,11 @@
-//! B15: what one run asks of the database.
+//! B15: what one run, and one step of a tool loop, asks of the database.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::{Bench, runs};
+use super::{Bench, Engine, Stage, runs, steps};
+use crate::load::Exchanges;
 use crate::report::{Row, Verdict};
 use crate::server::Project;
 
@@ -20,23 +21,19 @@ struct Counts {
     commits: u64,
 }
 
-pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Row> {
-    let stage = bench.stage().await?;
-    let exchanges = runs::plain(&stage, 1).await?;
-    let exchange = exchanges.first().context("there is no smith")?;
-    // The first run of a smith reads what later ones find in memory.
-    exchange.perform(&stage.project.client).await?;
-    let mut before = settled(&stage.project).await?;
-    let mut taken = Vec::new();
-    for _ in 0..RUNS {
-        exchange.perform(&stage.project.client).await?;
-        let after = settled(&stage.project).await?;
-        taken.push(after.since(before));
-        before = after;
+/// Measures B15: a plain run, and a step of a tool loop on each database.
+pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Row>> {
+    let mut rows = vec![plain(bench).await?];
+    for engine in bench.engines()? {
+        rows.push(step(bench, &engine).await?);
     }
+    Ok(rows)
+}
+
+async fn plain(bench: &Bench) -> anyhow::Result<Row> {
+    let stage = bench.stage().await?;
+    let median = median(&stage, &runs::plain(&stage, 1).await?).await?;
     stage.server.stop()?;
-    taken.sort_unstable_by_key(|counts| (counts.statements(), counts.commits));
-    let median = taken.get(RUNS / 2).copied().unwrap_or_default();
     Ok(Row {
         id: "B15",
         what: "database work of one plain run: statements / commits".to_owned(),
@@ -56,6 +53,44 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Row> {
             own look-ups (token, smith) included; the median of 11 runs on a server that has nothing else to do. \
             All commits are counted, also the one that carries the delta.",
     })
+}
+
+async fn step(bench: &Bench, engine: &Engine) -> anyhow::Result<Row> {
+    let stage = bench.stage_on(engine).await?;
+    let none = median(&stage, &steps::loops(&stage, 0, 1).await?).await?;
+    let all = median(&stage, &steps::loops(&stage, steps::STEPS, 1).await?).await?;
+    stage.server.stop()?;
+    let steps = all.since(none);
+    let [statements, reads, writes, commits] = [steps.statements(), steps.reads, steps.writes, steps.commits]
+        .map(|count| count as f64 / f64::from(steps::STEPS));
+    Ok(Row {
+        id: "B15",
+        what: format!("database work of one tool step, {}: statements / commits", engine.name()),
+        measured: format!("{statements:.1} ({reads:.1} reads, {writes:.1} writes) / {commits:.1}"),
+        target: "6 / 2",
+        verdict: Verdict::of(statements <= 6.0 && commits <= 2.0),
+        baseline: "-".to_owned(),
+        others: 0.0,
+        clock: "Counted in the same way: a tenth of the median of a run of B4 less that of a run with the same tools in which the \
+            model asks for none. A step's answer is a call, which has no deltas.",
+    })
+}
+
+/// Counts what runs of one smith take, one after the other.
+async fn median(stage: &Stage, exchanges: &Exchanges) -> anyhow::Result<Counts> {
+    let exchange = exchanges.first().context("there is no smith")?;
+    // The first run of a smith reads what later ones find in memory.
+    exchange.perform(&stage.project.client).await?;
+    let mut before = settled(&stage.project).await?;
+    let mut taken = Vec::new();
+    for _ in 0..RUNS {
+        exchange.perform(&stage.project.client).await?;
+        let after = settled(&stage.project).await?;
+        taken.push(after.since(before));
+        before = after;
+    }
+    taken.sort_unstable_by_key(|counts| (counts.statements(), counts.commits));
+    Ok(taken.get(RUNS / 2).copied().unwrap_or_default())
 }
 
 /// Reads the counters once they stand still.

@@ -4,12 +4,15 @@ mod agents;
 mod database;
 mod followers;
 mod footprint;
+mod resumed;
 mod runs;
 mod start;
+mod steps;
 
 use crate::client::Client;
 use crate::mock::Mock;
 use crate::options::Options;
+use crate::postgres::{Cluster, Installed};
 use crate::process::Others;
 use crate::report::Row;
 use crate::server::{Data, Program, Project, Server};
@@ -21,13 +24,37 @@ pub(crate) struct Bench {
     pub(crate) mock: Mock,
     /// A client of the mock, with nothing between.
     pub(crate) direct: Client,
+    /// Where there is none, what is measured on it is left out.
+    pub(crate) postgres: Option<Installed>,
 }
 
 /// A server, and a project on it.
 struct Stage {
     project: Project,
     server: Server,
+    data: Data,
+}
+
+/// A server beside another, on the same database.
+struct Replica {
+    client: Client,
+    server: Server,
     _data: Data,
+}
+
+/// A database that a row is measured on.
+enum Engine {
+    Sqlite,
+    Postgres(Cluster),
+}
+
+impl Engine {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Sqlite => "SQLite",
+            Self::Postgres(_) => "PostgreSQL",
+        }
+    }
 }
 
 /// Rows that are measured together. In this order: the rate of B1 depends on B3.
@@ -38,17 +65,21 @@ enum Group {
     Ceiling,
     AddedAndFootprint,
     FirstToken,
+    Steps,
+    Resumed,
     Followers,
     Agents,
 }
 
 impl Group {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Start,
         Self::Database,
         Self::Ceiling,
         Self::AddedAndFootprint,
         Self::FirstToken,
+        Self::Steps,
+        Self::Resumed,
         Self::Followers,
         Self::Agents,
     ];
@@ -60,6 +91,8 @@ impl Group {
             Self::Ceiling => &["B3"],
             Self::AddedAndFootprint => &["B1", "B12"],
             Self::FirstToken => &["B2"],
+            Self::Steps => &["B4"],
+            Self::Resumed => &["B5"],
             Self::Followers => &["B7"],
             Self::Agents => &["B16"],
         }
@@ -79,7 +112,7 @@ impl Bench {
             let others = Others::start()?;
             let measured = match group {
                 Group::Start => vec![start::measure(self)?],
-                Group::Database => vec![database::measure(self).await?],
+                Group::Database => database::measure(self).await?,
                 Group::Ceiling => {
                     let (row, per_second) = runs::ceiling(self).await?;
                     ceiling = Some(per_second);
@@ -87,6 +120,8 @@ impl Bench {
                 }
                 Group::AddedAndFootprint => footprint::measure(self, ceiling).await?,
                 Group::FirstToken => vec![runs::first_token(self).await?],
+                Group::Steps => steps::measure(self).await?,
+                Group::Resumed => resumed::measure(self).await?,
                 Group::Followers => vec![followers::measure(self).await?],
                 Group::Agents => vec![agents::measure(self).await?],
             };
@@ -97,11 +132,36 @@ impl Bench {
         Ok(rows)
     }
 
+    /// Lists the databases to measure on. A server of PostgreSQL runs only while a row uses it.
+    fn engines(&self) -> anyhow::Result<Vec<Engine>> {
+        let mut engines = vec![Engine::Sqlite];
+        if let Some(postgres) = &self.postgres {
+            engines.push(Engine::Postgres(postgres.start(self.program.folder())?));
+        }
+        Ok(engines)
+    }
+
     /// Starts a server on empty data, and a project whose models are the mock's.
     async fn stage(&self) -> anyhow::Result<Stage> {
-        let data = self.program.data()?;
+        self.stage_on(&Engine::Sqlite).await
+    }
+
+    async fn stage_on(&self, engine: &Engine) -> anyhow::Result<Stage> {
+        let database = match engine {
+            Engine::Sqlite => None,
+            Engine::Postgres(cluster) => Some(cluster.database()?),
+        };
+        let data = self.program.data_on(database)?;
         let server = self.program.start(&data)?;
         let project = Project::new(&self.program, &data, &server, &self.mock).await?;
-        Ok(Stage { project, server, _data: data })
+        Ok(Stage { project, server, data })
+    }
+
+    /// Starts another server on the database of a stage.
+    fn replica(&self, stage: &Stage) -> anyhow::Result<Replica> {
+        let data = self.program.data_beside(&stage.data)?;
+        let server = self.program.start(&data)?;
+        let client = stage.project.through(&server)?;
+        Ok(Replica { client, server, _data: data })
     }
 }

@@ -14,16 +14,23 @@ use crate::report::{Row, Verdict, added_ms, milliseconds, ms};
 
 /// Smiths that take turns, as the users of a product do.
 const SMITHS: usize = 64;
-const COMPLETED: &str = r#""status":"completed""#;
+pub(super) const COMPLETED: &str = r#""status":"completed""#;
 const USUAL: f64 = 200.0;
 const HIGHEST: f64 = 1_000.0;
 
 /// Runs that are answered with their record once they rest, each on a thread of its own.
 pub(super) async fn plain(stage: &Stage, count: usize) -> anyhow::Result<Exchanges> {
+    Ok(at_rest(stage.project.smiths("mock-1", count).await?))
+}
+
+/// Runs of these smiths, each on a thread of its own, that are answered once they are completed.
+pub(super) fn at_rest(paths: Vec<String>) -> Exchanges {
     let body = json!({ "input": [{ "role": "user", "content": "Say one word." }] });
     let body = Bytes::from(body.to_string());
-    let paths = stage.project.smiths("mock-1", count).await?.into_iter();
-    Ok(paths.map(|path| Exchange { path, body: body.clone(), first: COMPLETED, done: COMPLETED }).collect())
+    paths
+        .into_iter()
+        .map(|path| Exchange { path, body: body.clone(), first: COMPLETED, done: COMPLETED })
+        .collect()
 }
 
 async fn streamed(stage: &Stage) -> anyhow::Result<Exchanges> {
@@ -170,6 +177,6 @@ pub(super) async fn ceiling(bench: &Bench) -> anyhow::Result<(Row, f64)> {
 }
 
 /// Mentions failures, if there are any.
-fn failures(outcome: &Outcome) -> String {
+pub(super) fn failures(outcome: &Outcome) -> String {
     if outcome.failed == 0 { String::new() } else { format!(", {} FAILED", outcome.failed) }
 }
