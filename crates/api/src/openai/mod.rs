@@ -1,6 +1,9 @@
 //! The OpenAI surface: what clients of OpenAI call after nothing but their base URL was changed.
 
 mod identity;
+mod item_ids;
+mod responses;
+mod turn;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -8,5 +11,5 @@ use crate::app::App;
 
 /// Collects the routes. Every one of them wants a bearer; the version of the API may be left out.
 pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
+    OpenApiRouter::new().merge(responses::routes())
 }

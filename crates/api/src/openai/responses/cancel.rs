@@ -13,7 +13,7 @@ use super::reading;
 use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::{Answer, Caller, Idempotency, JsonBody, PathId};
-use crate::native::name_run;
+use crate::native::runs::reply::name_run;
 
 /// Stops a response. One that has ended already comes back unchanged.
 #[utoipa::path(
@@ -48,7 +48,8 @@ pub(crate) async fn cancel(
     if let Err(error) = once.keep(&answer).await {
         tracing::warn!(run.id = %run, error = %error, "A cancellation's key could not be kept.");
     }
-    let mut response = if once.key().is_some() { answer.into_response() } else { Json(shown).into_response() };
+    let mut response =
+        if once.key().is_some() { answer.into_response() } else { Json(shown).into_response() };
     name_run(&mut response, run, &saved.record.thread_id);
     Ok(response)
 }

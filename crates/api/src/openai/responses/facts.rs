@@ -86,6 +86,16 @@ impl Facts {
         if written.is_empty() { "{}".to_owned() } else { written.to_owned() }
     }
 
+    /// Names the tools of this server that were called.
+    pub(super) fn called(&self) -> Vec<String> {
+        let by_server = |plan: &Plan| matches!(plan.carrier, Carrier::Server { .. });
+        let calls = self.calls.values().filter(|(_, plan)| plan.as_ref().is_some_and(by_server));
+        let mut names: Vec<String> = calls.map(|(call, _)| call.name.clone()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     pub(super) fn result(&self, call: &str) -> Option<&str> {
         self.results.get(call).map(|result| result.output.as_str())
     }

@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use domain::Problem;
 use domain::ids::RunId;
 use domain::principals::Permission;
 
@@ -13,7 +12,7 @@ use super::stream::{self, From};
 use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::{Caller, PathId, Query};
-use crate::native::name_run;
+use crate::native::runs::reply::name_run;
 
 /// Reads a response, whichever surface its run was started on, or streams its events behind one that was seen.
 #[utoipa::path(
@@ -47,9 +46,4 @@ pub(crate) async fn get(
     };
     name_run(&mut response, run, &thread_id);
     Ok(response)
-}
-
-/// Says that there is no such response.
-pub(super) fn unknown() -> Problem {
-    Problem::not_found("response")
 }

@@ -3,6 +3,7 @@
 mod body;
 mod cancel;
 mod create;
+mod echo;
 mod facts;
 mod get;
 mod input;
@@ -10,7 +11,9 @@ mod items;
 mod object;
 mod projection;
 mod reading;
+mod references;
 mod stream;
+mod thread;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;

@@ -12,8 +12,14 @@ pub(super) enum Outcome {
     /// It waits for somebody, who is told by its items.
     Paused,
     Incomplete(&'static str),
-    Failed { kind: &'static str, code: &'static str, message: String },
-    Cancelled { message: String },
+    Failed {
+        kind: &'static str,
+        code: &'static str,
+        message: String,
+    },
+    Cancelled {
+        message: String,
+    },
 }
 
 /// Makes the response of a run before anything came of it.

@@ -3,6 +3,9 @@
 //! It reads nothing but the log, so every reader at any time gets the same numbers, ids and items. Each stretch between pauses
 //! is a response of its own: created, its items, a terminal event.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 
 use domain::frames::{Frame, PendingCall};
@@ -11,7 +14,7 @@ use domain::{Code, Problem};
 use serde_json::{Map, Value, json};
 
 use super::facts::Facts;
-use super::items::{self, COMPLETED, FAILED, INCOMPLETE, IN_PROGRESS, McpCall};
+use super::items::{self, COMPLETED, FAILED, IN_PROGRESS, INCOMPLETE, McpCall};
 use super::object::{self, Outcome};
 use crate::openai::item_ids::{Kind, Place, item_id};
 
@@ -421,6 +424,11 @@ impl Teller<'_> {
     /// Ends what a failure or a cancellation has cut.
     fn cut(&mut self) {
         self.end_message(INCOMPLETE);
+        self.cut_calls();
+    }
+
+    /// Ends the calls that nothing more will be told of in this stretch.
+    fn cut_calls(&mut self) {
         for calling in std::mem::take(&mut self.projection.calling) {
             let error = "The call was not finished: its run has ended.";
             let call = self.projection.told.get(calling.index).map(|told| told.item.clone());
@@ -461,6 +469,7 @@ impl Teller<'_> {
 
     /// Closes the stretch.
     fn end(&mut self, outcome: Outcome, facts: &Facts) {
+        self.cut_calls();
         let first = self.projection.stretch.take().unwrap_or_default();
         let since = self.projection.told.get(first).map_or(u64::MAX, |told| told.seq);
         let response = object::ended(

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use domain::frames::Frame;
 use domain::ids::RunId;
 use domain::principals::{Permission, Principal};
 use domain::{Code, Problem};
@@ -119,6 +120,23 @@ pub(super) async fn show(project: &ProjectStore, run: RunId, since: u64) -> Resu
         return Ok(object::under_way(shell, record.status == domain::run::Status::Queued, output));
     };
     Ok(object::ended(shell, &outcome, output, record.tokens, facts.ended_at))
+}
+
+/// Skips the pauses that followed at once on the first of several answers: the caller is told what came of all of them.
+pub(super) async fn last_stretch(project: &ProjectStore, saved: &Saved, from: u64) -> Result<u64, Problem> {
+    let mut from = from;
+    while from.saturating_add(1) < saved.record.next_seq || !saved.record.status.is_paused() {
+        let blocks = project.readable_frames(saved.record.id, &saved.seal, from, 1).await?;
+        let frame = blocks.first().and_then(|block| {
+            let at = usize::try_from(from.checked_sub(block.from)?).ok()?;
+            block.frames.get(at)
+        });
+        if !matches!(frame, Some(Frame::Paused { .. })) {
+            break;
+        }
+        from = from.saturating_add(1);
+    }
+    Ok(from)
 }
 
 /// Reads the seal and the record that a stream of the run begins with.

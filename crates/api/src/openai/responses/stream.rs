@@ -1,11 +1,9 @@
 //! Streams of a response: the projection of a run's frames as they come.
 
-use std::time::Duration;
-
 use axum::body::{Body, Bytes};
 use axum::response::Response;
-use domain::ids::RunId;
 use domain::Problem;
+use domain::ids::RunId;
 use engine::{Follower, Mode};
 use futures::stream;
 use store::ProjectStore;
@@ -15,12 +13,7 @@ use super::facts::Facts;
 use super::projection::{Event, Projection};
 use super::{object, reading};
 use crate::app::App;
-use crate::native::event_stream;
-
-/// Silence after which a comment is sent, so that nobody in between takes the connection for dead.
-const SILENCE: Duration = Duration::from_secs(15);
-/// A comment line; readers of event streams skip it.
-const COMMENT: Bytes = Bytes::from_static(b":\n\n");
+use crate::native::runs::stream::{COMMENT, SILENCE, event_stream};
 
 /// From where on a reader wants to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
