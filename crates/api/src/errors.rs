@@ -47,6 +47,16 @@ struct ErrorBody<'a> {
     code: &'static str,
 }
 
+/// Writes a refusal as the envelope that a stream carries in one of its events.
+pub(crate) fn envelope(problem: &Problem) -> serde_json::Value {
+    serde_json::json!({"error": {
+        "message": problem.message,
+        "type": problem.kind(),
+        "param": problem.param,
+        "code": problem.code.as_str(),
+    }})
+}
+
 impl ApiError {
     /// Tells whether the answer says that a repetition is of no use: clients repeat some statuses otherwise.
     fn is_final(&self) -> bool {

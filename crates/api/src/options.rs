@@ -18,6 +18,8 @@ pub struct Options {
     pub max_input_parts: usize,
     /// Bytes of text in the input of one run. More is refused with 422.
     pub max_input_text_bytes: usize,
+    /// Bytes of text in one request for embeddings; a token counts for four. More is refused with 422.
+    pub max_embedding_bytes: usize,
     /// The largest HTML of a UI template, in bytes. More is refused with 413.
     pub max_ui_template_bytes: usize,
     /// Requests whose answer has not begun yet; one more is refused with 503.
@@ -44,6 +46,7 @@ impl Default for Options {
             max_input_messages: 1_000,
             max_input_parts: 100,
             max_input_text_bytes: 2 * 1024 * 1024,
+            max_embedding_bytes: 8 * 1024 * 1024,
             max_ui_template_bytes: 5 * 1024 * 1024,
             max_requests: 20_000,
             max_exports: 8,

@@ -138,34 +138,35 @@ fn parse_message(value: &Value, index: usize, limits: InputLimits) -> Result<Mes
         }
         _ => return Err(Problem::invalid_input(at(".role"), "`role` must be `user` or `assistant`.")),
     };
-    let content = match message.get("content") {
-        Some(Value::String(text)) => Content::Text(text.clone()),
-        Some(Value::Array(parts)) => {
-            if parts.is_empty() || parts.len() > limits.parts {
-                let message = format!("`content` must hold 1 to {} parts.", limits.parts);
-                return Err(Problem::invalid_input(at(".content"), message));
-            }
-            let parts: Vec<Part> = parts
-                .iter()
-                .enumerate()
-                .map(|(part, value)| parse_part(value, &at(&format!(".content[{part}]"))))
-                .collect::<Result<_, _>>()?;
-            if role == Role::Assistant && parts.iter().any(|part| !matches!(part, Part::Text { .. })) {
-                return Err(Problem::invalid_input(
-                    at(".content"),
-                    "An assistant message may hold text only.",
-                ));
-            }
-            simplify(parts)
-        }
-        _ => {
-            return Err(Problem::invalid_input(
-                at(".content"),
-                "`content` must be a text or an array of parts.",
-            ));
-        }
-    };
+    let content = parse_content(message.get("content"), role, &at(".content"), limits)?;
     Ok(Message { role, content })
+}
+
+/// Reads the content of a message: a text, or parts in the native form or one of OpenAI's; `at` is its path.
+pub fn parse_content(
+    value: Option<&Value>,
+    role: Role,
+    at: &str,
+    limits: InputLimits,
+) -> Result<Content, Problem> {
+    let parts = match value {
+        Some(Value::String(text)) => return Ok(Content::Text(text.clone())),
+        Some(Value::Array(parts)) => parts,
+        _ => return Err(Problem::invalid_input(at, "`content` must be a text or an array of parts.")),
+    };
+    if parts.is_empty() || parts.len() > limits.parts {
+        let message = format!("`content` must hold 1 to {} parts.", limits.parts);
+        return Err(Problem::invalid_input(at, message));
+    }
+    let parts: Vec<Part> = parts
+        .iter()
+        .enumerate()
+        .map(|(part, value)| parse_part(value, &format!("{at}[{part}]")))
+        .collect::<Result<_, _>>()?;
+    if role == Role::Assistant && parts.iter().any(|part| !matches!(part, Part::Text { .. })) {
+        return Err(Problem::invalid_input(at, "An assistant message may hold text only."));
+    }
+    Ok(simplify(parts))
 }
 
 /// Text alone is kept as a string, however it was given.

@@ -128,6 +128,7 @@ ids! {
     FileId = "file";
     ApprovalId = "apr";
     CustomerId = "cus";
+    ConversationId = "cnv";
     RequestId = "req";
     McpServerId = "srv";
     /// Places a tool of a project's own in its list. It is shown nowhere else: tools go by their names.

@@ -123,11 +123,15 @@ pub fn with_calls_answered(items: Vec<Item>) -> Vec<Item> {
     let mut is_answering = false;
     // Behind the results, because nothing may stand between those.
     let mut told = Vec::new();
-    for item in items {
-        match &item {
+    for mut item in items {
+        match &mut item {
             Item::ToolResult(result) => match open.iter().position(|call| call.id == result.call_id) {
                 Some(at) => {
-                    open.remove(at);
+                    let call = open.remove(at);
+                    if result.name.is_empty() {
+                        // Whoever brought it knew nothing but the id.
+                        result.name = call.name;
+                    }
                     is_answering = true;
                     answered.push(item);
                 }
@@ -223,6 +227,9 @@ mod tests {
         assert_eq!(answered(vec![call("1"), call("2"), result("2"), result("1"), said()]), "c1 c2 r2 r1 a");
         assert_eq!(answered(vec![call("1"), call("2"), result("2"), said()]), "c1 c2 r2 x1 a");
         assert_eq!(answered(vec![call("1")]), "c1 x1");
+        let Item::ToolResult(nameless) = result("1") else { unreachable!() };
+        let nameless = Item::ToolResult(ToolResult { name: String::new(), ..nameless });
+        assert_eq!(with_calls_answered(vec![call("1"), nameless]), [call("1"), result("1")]);
         assert_eq!(answered(vec![call("1"), said(), result("1")]), "c1 x1 a [Result of a call of `f`:] of 1");
         assert_eq!(
             answered(vec![call("1"), call("2"), result("1"), call("3"), result("3")]),

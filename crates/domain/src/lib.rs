@@ -7,6 +7,7 @@ pub mod agents;
 pub mod catalog;
 pub mod clock;
 pub mod content;
+pub mod conversations;
 pub mod frames;
 pub mod ids;
 pub mod items;

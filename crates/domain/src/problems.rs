@@ -42,6 +42,7 @@ codes! {
     TenantTokenRequired = "tenant_token_required", 403;
     OrganizationRequired = "organization_required", 403;
     NotFound = "not_found", 404;
+    ConversationNotFound = "conversation_not_found", 404;
     PayloadTooLarge = "payload_too_large", 413;
     AgentExists = "agent_exists", 409;
     SmithExists = "smith_exists", 409;
@@ -83,6 +84,8 @@ codes! {
     InvalidClientMode = "invalid_client_mode", 422;
     SecretRequired = "secret_required", 422;
     UnknownCatalogEntry = "unknown_catalog_entry", 422;
+    EmbeddingUnavailable = "embedding_unavailable", 422;
+    TooManyInputs = "too_many_inputs", 422;
     InvalidApprovalPolicy = "invalid_approval_policy", 422;
     UnsupportedPolicyRule = "unsupported_policy_rule", 422;
     WorkspaceIdUnsupported = "workspace_id_unsupported", 422;

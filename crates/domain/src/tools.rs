@@ -1,6 +1,7 @@
 //! Tools as the rules see them: what they may do, who carries them out, and when a human must agree first.
 
 mod approval;
+mod identity;
 pub mod presets;
 mod servers;
 
@@ -11,6 +12,7 @@ use crate::clock::Timestamp;
 use crate::problems::{Code, Problem};
 
 pub use approval::ApprovalRule;
+pub use identity::Identity;
 pub use servers::{AuthKind, ClientMode, McpAuth, McpServer, McpStatus};
 
 /// How many tools of its own a project may register.

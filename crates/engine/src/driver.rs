@@ -94,6 +94,8 @@ pub(crate) struct Driver {
     toolbox: Option<Arc<Toolbox>>,
     /// What the run has to do without, and was not told yet.
     found_missing: Vec<Warning>,
+    /// Whether the calls under way were planned with these tools, and not by an earlier driver.
+    has_planned: bool,
     /// Ends when somebody took the run from this driver.
     stop: CancellationToken,
 }
@@ -134,6 +136,7 @@ impl Driver {
             another_waits: false,
             toolbox: None,
             found_missing: Vec::new(),
+            has_planned: false,
             stop,
         };
         driver.machine.frames_end_at(stored_seq);
@@ -251,6 +254,15 @@ impl Driver {
             self.pending.journal.push(JournalEntry { input, next_seq: self.machine.next_seq() });
         }
         Ok(())
+    }
+
+    /// Tells the run what it has to do without.
+    fn tell_missing(&mut self) -> Result<(), Stop> {
+        if self.found_missing.is_empty() {
+            return Ok(());
+        }
+        let warnings = std::mem::take(&mut self.found_missing);
+        self.apply(Input::Warned { warnings })
     }
 
     /// Reads what the present model call had streamed before its process died.

@@ -239,7 +239,8 @@ mod tests {
                 world.engine.follow(world.project.clone(), seal, run, 0, Mode::Follow).unwrap();
             assert_eq!(follower.next().await.unwrap().unwrap().len(), 1);
             // The run ends in the database, and nobody says so: the follower trusts the driver here to tell it.
-            let ending = Ending::Failed { code: Code::RunFailed, message: "It ended.".to_owned() };
+            let ending =
+                Ending::Failed { code: Code::RunFailed, message: "It ended.".to_owned(), transient: false };
             world.store.server().end_unreadable_run(run, fence, &ending).await.unwrap().unwrap();
             let panicking = inner.tasks.spawn(async move {
                 let _driver = driver;

@@ -109,6 +109,16 @@ impl Engine {
         Ok(Self { inner: Arc::new(inner) })
     }
 
+    /// Tells whether the server shuts down.
+    pub fn is_closing(&self) -> bool {
+        self.inner.closing.is_cancelled()
+    }
+
+    /// Lets a task run on its own; a shutdown waits for it as it does for runs.
+    pub fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) {
+        self.inner.tasks.spawn(task);
+    }
+
     pub fn keys(&self) -> &Keys {
         &self.inner.keys
     }

@@ -10,7 +10,7 @@ use domain::principals::Actor;
 use domain::response_format::ResponseFormat;
 use domain::run::{Input, Limits, Run, Status};
 use domain::smiths::Config;
-use domain::{Code, Problem};
+use domain::{Code, Problem, Timestamp};
 use serde_json::{Map, Value};
 use store::idempotency::{IdempotencyKey, Remember};
 use store::runs::{
@@ -52,6 +52,9 @@ pub struct StartedRun {
     pub id: RunId,
     pub thread_id: String,
     pub status: Status,
+    /// The model that answers.
+    pub model: String,
+    pub created_at: Timestamp,
 }
 
 impl Engine {
@@ -138,6 +141,7 @@ impl Engine {
             .await?;
 
         let id: RunId = ids.mint();
+        let model = choice.model.clone();
         let thread = if start.thread_id.is_some() { Thread::Named } else { Thread::Fresh };
         let thread_id = start.thread_id.unwrap_or_else(|| ids.mint::<MintedThreadId>().to_string());
         let content_type = structured::content_type(start.response_format.as_ref());
@@ -159,7 +163,7 @@ impl Engine {
             agent_version: start.agent_version,
             thread_id: thread_id.clone(),
             channel: start.channel,
-            model: choice.model.clone(),
+            model: model.clone(),
             actor: start.actor,
             request: RunRequest {
                 input,
@@ -236,7 +240,7 @@ impl Engine {
                 inner.move_lane_on(run.smith, &run.thread_id).await;
             }
         }
-        Ok(Some(StartedRun { id, thread_id, status }))
+        Ok(Some(StartedRun { id, thread_id, status, model, created_at: now }))
     }
 }
 

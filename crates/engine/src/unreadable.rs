@@ -26,7 +26,7 @@ impl Inner {
                 return;
             }
             let message = format!("The run failed {tries} times in a row to be taken up from what is stored of it, and was given up.");
-            let ending = Ending::Failed { code: Code::ResumeFailed, message };
+            let ending = Ending::Failed { code: Code::ResumeFailed, message, transient: false };
             match inner.end_unreadable(run, fence, &ending).await {
                 Ok(true) => tracing::error!(run.id = %run, "A run was given up because what is stored of it cannot be read."),
                 Ok(false) => {}

@@ -2,6 +2,7 @@
 
 mod answer;
 mod attempt;
+mod embed;
 mod reattach;
 mod retry;
 mod status;
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 
 use self::attempt::Call;
 use crate::call::{Credentials, Event, Failure, Origin, Request};
+use crate::embeddings::{EmbeddingRequest, Embeddings};
 use crate::options::Options;
 use crate::scripted::Scripts;
 use crate::trouble::Trouble;
@@ -77,6 +79,15 @@ impl Models {
             return self.scripts.call(request);
         }
         Call::new(self, credentials, request).run().boxed()
+    }
+
+    /// Asks for embeddings, as often as a call may be tried. Only OpenAI, and servers compatible with it, make them.
+    pub async fn embed(
+        &self,
+        credentials: &Credentials,
+        request: &EmbeddingRequest,
+    ) -> Result<Embeddings, Failure> {
+        embed::embed(self, credentials, request).await
     }
 
     /// Fetches the answer to a call whose stream broke, if the provider has kept it under `reference`.

@@ -7,6 +7,7 @@
 mod anthropic;
 pub mod call;
 mod client;
+mod embeddings;
 mod gemini;
 mod openai;
 mod openai_chat;
@@ -22,4 +23,5 @@ pub use call::{
     Attachment, Credentials, Effort, Event, Failure, FailureKind, Origin, Request, Tool, ToolChoice, Turn,
 };
 pub use client::{Jitter, Models, base_url};
+pub use embeddings::{EmbeddingInput, EmbeddingRequest, Embeddings};
 pub use options::Options;

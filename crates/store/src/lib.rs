@@ -10,6 +10,7 @@ pub mod belongings;
 pub mod bootstrap;
 pub mod checkup;
 mod codec;
+pub mod conversations;
 pub mod db;
 pub mod files;
 mod filter;
@@ -128,6 +129,8 @@ struct Inner {
     data_keys: Cache<SmithId, Arc<DataKey>>,
     /// What versions of agents say, by project, agent and number.
     agent_versions: Cache<(ProjectId, AgentId, u32), Arc<Config>>,
+    /// What MCP servers offer.
+    manifests: mcp_servers::Manifests,
     signing: signing::Signing,
 }
 
@@ -170,8 +173,10 @@ impl Store {
             .max_capacity(AGENT_VERSION_BYTES)
             .weigher(|_, config: &Arc<Config>| u32::try_from(config.size()).unwrap_or(u32::MAX))
             .build();
+        let manifests = mcp_servers::Manifests::default();
         let signing = signing::Signing::default();
-        Ok(Self { inner: Arc::new(Inner { db, master, ids, data_keys, agent_versions, signing }) })
+        let inner = Inner { db, master, ids, data_keys, agent_versions, manifests, signing };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     pub fn project(&self, project: ProjectId) -> ProjectStore {

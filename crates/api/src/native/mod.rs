@@ -13,7 +13,7 @@ mod models;
 mod organization_keys;
 mod project_tools;
 mod projects;
-mod runs;
+pub(crate) mod runs;
 mod smiths;
 mod tokens;
 mod ui_templates;

@@ -31,6 +31,7 @@ pub(crate) async fn acting_smith(
     if let Principal::Smith { smith, .. } = caller {
         return project.smith(*smith).await?.ok_or_else(|| Problem::not_found("smith"));
     }
+    let user = external_id(user)?;
     if let Some(named) = headers.get(SMITH) {
         let smith = match named.to_str().ok().and_then(|named| named.parse().ok()) {
             Some(smith) => project.smith(smith).await?,
@@ -38,7 +39,7 @@ pub(crate) async fn acting_smith(
         };
         return smith.ok_or_else(|| Problem::not_found("smith").at(SMITH));
     }
-    let Some(user) = external_id(user)? else { return Err(nobody()) };
+    let Some(user) = user else { return Err(nobody()) };
     let new = NewSmith {
         external_id: Some(user.to_owned()),
         agent: agent(headers)?,

@@ -8,7 +8,10 @@ use crate::clock::Timestamp;
 use crate::frames::{ElicitationFrame, Frame, PauseReason, PendingCall};
 use crate::ids::ApprovalId;
 use crate::items::{ToolCall, ToolResult};
-use crate::tools::{Gate, OnReject};
+use crate::tools::{Gate, Identity, OnReject};
+
+/// What a model is told of a call that had begun, had asked something back, and did not go on.
+const STARTED: &str = "The call had been started and was not finished: it had asked something back, and the run ended before it could go on.";
 
 /// How a call is to be carried out. Decided when the model's answer is complete, and kept with it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +20,9 @@ pub struct Plan {
     /// That a human must agree first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<Gated>,
+    /// The tool that the call is meant for. None: the one of the name that the model called, if there is one at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<Identity>,
 }
 
 /// Who carries a call out.
@@ -43,7 +49,7 @@ pub struct Gated {
 
 impl Plan {
     pub fn nobody(why: impl Into<String>) -> Self {
-        Self { carrier: Carrier::Nobody { why: why.into() }, gate: None }
+        Self { carrier: Carrier::Nobody { why: why.into() }, gate: None, tool: None }
     }
 }
 
@@ -365,11 +371,12 @@ impl Step {
         true
     }
 
-    /// Returns the results in the model's order. A call that was never carried out gets one that says so: providers want an
-    /// answer to each.
+    /// Returns the results in the model's order. A call without one gets one that says so, as providers want an answer to
+    /// each; one that was begun and then asked something back is not told as if it had never been made.
     pub(super) fn into_results(self, why: &str) -> impl Iterator<Item = ToolResult> {
         self.0.into_iter().map(move |call| match call.state {
             State::Settled(result) => result,
+            _ if call.was_told => ToolResult::error(&call.call, STARTED),
             _ => ToolResult::error(&call.call, why),
         })
     }

@@ -98,6 +98,9 @@ pub enum Input {
     CallFailed {
         code: Code,
         message: String,
+        /// The provider is down or throttling: the same may succeed later.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        transient: bool,
         said: String,
     },
     /// Some sources of tools are missing; the run does without them.

@@ -1,17 +1,18 @@
 //! `decide` and `apply`: what a run does next, and what an outcome changes. Without I/O, clock or chance.
 
 mod calling;
+mod reading;
 
 use super::calls::{Carrier, State, Step};
 use super::input::{Choice, Input, Reply, Verdict};
 use super::phase::{Action, Ending, Limits, Phase, Refusal};
-use super::status::{Status, StopReason};
+use super::status::StopReason;
 use crate::content::Message;
-use crate::frames::{Frame, PendingCall, Warning};
+use crate::frames::{Frame, Warning};
 use crate::items::Item;
 use crate::problems::Code;
 use crate::tools::OnReject;
-use crate::usage::{Tokens, Usage};
+use crate::usage::Tokens;
 
 /// The state of a run: a fold over its journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,13 +147,13 @@ impl Run {
                 Vec::new()
             }
             (Phase::Thinking, Input::Replied { reply }) => self.replied(reply),
-            (Phase::Thinking, Input::CallFailed { code, message, said }) => {
+            (Phase::Thinking, Input::CallFailed { code, message, transient, said }) => {
                 self.say(&said);
                 // Once tools have run, the failure is the run's, whatever the provider said.
                 let tools_have_run = self.transcript.iter().any(|item| matches!(item, Item::ToolResult(_)));
                 let code =
                     if tools_have_run && code == Code::ModelRequestFailed { Code::RunFailed } else { code };
-                self.end(Ending::Failed { code, message })
+                self.end(Ending::Failed { code, message, transient })
             }
             (Phase::Thinking | Phase::Calling(_), Input::Warned { warnings }) => {
                 warnings.into_iter().for_each(|warning| self.warn(warning));
@@ -217,7 +218,7 @@ impl Run {
             }
             (Phase::Thinking | Phase::Calling(_), Input::Abandoned { message, said }) => {
                 self.say(&said);
-                self.end(Ending::Failed { code: Code::ResumeFailed, message })
+                self.end(Ending::Failed { code: Code::ResumeFailed, message, transient: false })
             }
             _ => return Err(refusal),
         };
@@ -258,7 +259,7 @@ impl Run {
         };
         if let Some((code, message, repair)) = missed {
             if self.repair.is_some() {
-                return self.end(Ending::Failed { code, message });
+                return self.end(Ending::Failed { code, message, transient: false });
             }
             if !reply.text.is_empty() {
                 self.transcript.push(Item::assistant(reply.text));
@@ -288,7 +289,7 @@ impl Run {
                 "The model was called {} times without coming to an end. Simplify the task or its tools.",
                 self.model_calls
             );
-            return self.end(Ending::Failed { code: Code::ToolLoopFailed, message });
+            return self.end(Ending::Failed { code: Code::ToolLoopFailed, message, transient: false });
         }
         self.call_text_start = self.text.len();
         self.call_first_seq = self.next_seq;
@@ -298,6 +299,7 @@ impl Run {
 
     fn end(&mut self, ending: Ending) -> Vec<Frame> {
         let mut frames = Vec::new();
+        self.leave_begun_calls();
         if let Phase::Calling(step) | Phase::Paused(step) = &self.phase {
             let why = match &ending {
                 Ending::Completed { .. } => {
@@ -322,7 +324,7 @@ impl Run {
                     warnings: self.warnings.clone(),
                 });
             }
-            Ending::Failed { code, message } => {
+            Ending::Failed { code, message, .. } => {
                 self.keep_partial_text();
                 frames.push(Frame::Failed { error: message.clone(), code: *code });
             }
@@ -340,97 +342,5 @@ impl Run {
         if !self.saying().is_empty() {
             self.transcript.push(Item::assistant(self.saying()));
         }
-    }
-
-    pub fn phase(&self) -> &Phase {
-        &self.phase
-    }
-
-    pub fn ending(&self) -> Option<&Ending> {
-        match &self.phase {
-            Phase::Ended(ending) => Some(ending),
-            _ => None,
-        }
-    }
-
-    /// Returns where the run stands, as its record shows it.
-    pub fn status(&self) -> Status {
-        match &self.phase {
-            Phase::Queued => Status::Queued,
-            Phase::Thinking | Phase::Calling(_) => Status::Running,
-            Phase::Paused(step) if step.is_open() => Status::PausedForApproval,
-            Phase::Paused(_) => Status::PausedForTool,
-            Phase::Ended(ending) => ending.status(),
-        }
-    }
-
-    /// Returns the calls that the run is about, if it is about any.
-    pub fn step(&self) -> Option<&Step> {
-        match &self.phase {
-            Phase::Calling(step) | Phase::Paused(step) => Some(step),
-            _ => None,
-        }
-    }
-
-    /// Returns what a paused run waits for, oldest first.
-    pub fn pending(&self) -> Vec<PendingCall> {
-        match &self.phase {
-            Phase::Paused(step) => step.pending(),
-            _ => Vec::new(),
-        }
-    }
-
-    pub fn suggested_replies(&self) -> &[String] {
-        &self.suggested_replies
-    }
-
-    pub fn next_seq(&self) -> u64 {
-        self.next_seq
-    }
-
-    /// The seq of the first frame that the present model call made or will make.
-    pub fn call_first_seq(&self) -> u64 {
-        self.call_first_seq
-    }
-
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    pub fn content_type(&self) -> Option<&str> {
-        self.content_type.as_deref()
-    }
-
-    pub fn attempt(&self) -> u32 {
-        self.attempt
-    }
-
-    pub fn model_calls(&self) -> u32 {
-        self.model_calls
-    }
-
-    pub fn transcript(&self) -> &[Item] {
-        &self.transcript
-    }
-
-    pub fn repair(&self) -> Option<&str> {
-        self.repair.as_deref()
-    }
-
-    /// The provider's name for the call under way, if it gave one.
-    pub fn reference(&self) -> Option<&str> {
-        self.reference.as_deref()
-    }
-
-    pub fn tokens(&self) -> Option<Tokens> {
-        self.tokens
-    }
-
-    pub fn usage(&self) -> Option<Usage> {
-        self.tokens.map(Usage::from)
-    }
-
-    pub fn warnings(&self) -> &[Warning] {
-        &self.warnings
     }
 }

@@ -40,9 +40,19 @@ impl Phase {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Ending {
-    Completed { stop_reason: StopReason },
-    Failed { code: Code, message: String },
-    Cancelled { reason: Option<String> },
+    Completed {
+        stop_reason: StopReason,
+    },
+    Failed {
+        code: Code,
+        message: String,
+        /// The same may succeed later.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        transient: bool,
+    },
+    Cancelled {
+        reason: Option<String>,
+    },
 }
 
 impl Ending {

@@ -1,5 +1,7 @@
 //! MCP servers as a project has registered them.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{ApprovalRule, CallError, Gate, Manifest, ManifestTool};
@@ -78,8 +80,8 @@ pub struct McpServer {
     pub allowlist: Option<Vec<String>>,
     /// The first rule that matches counts.
     pub approval_policy: Vec<ApprovalRule>,
-    /// None until its tools were listed once.
-    pub manifest: Option<Manifest>,
+    /// None until its tools were listed once. Shared, because it may be large.
+    pub manifest: Option<Arc<Manifest>>,
     /// Rises whenever another manifest is kept, so that one that was read can be kept at hand by it.
     pub manifest_version: u64,
     /// When the manifest was fetched.
@@ -201,7 +203,8 @@ mod tests {
     fn a_server_that_answered_once_and_fails_now_keeps_its_tools_and_says_so() {
         let mut server = server();
         assert_eq!(server.status(), McpStatus::Pending);
-        server.manifest = Some(Manifest { tools: vec![tool("list", false)], ..Manifest::default() });
+        let manifest = Manifest { tools: vec![tool("list", false)], ..Manifest::default() };
+        server.manifest = Some(Arc::new(manifest));
         assert_eq!(server.status(), McpStatus::Active);
         server.discovery_error = Some("It did not answer.".into());
         assert_eq!((server.status(), server.tools().len()), (McpStatus::Degraded, 1));

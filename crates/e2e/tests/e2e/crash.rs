@@ -94,6 +94,39 @@ async fn a_stored_generation_is_fetched_instead_of_paid_twice() {
 }
 
 #[tokio::test]
+async fn what_is_missing_when_a_stored_generation_is_fetched_is_in_the_record() {
+    for engine in ENGINES {
+        let mut server = start(engine).await;
+        let (upstream, gate) = (Upstream::start().await, Gate::hold());
+        upstream.answer(Reply::chunks(["It is ", "noon."]).through(&gate));
+        let key = json!({"api_key": "sk-test", "base_url": upstream.openai_url()});
+        server.admin().put("/v1/tenant/model_keys/openai", &key).await.expect(200);
+        let tool = json!({"description": "Tells the time.", "input_schema": {"type": "object"}, "execution": "external"});
+        server.admin().put("/v1/tenant/tools/clock", &tool).await.expect(200);
+        let smith = server.smith(json!({"model": "openai/gpt-5", "tools": ["clock"]})).await;
+        let body = json!({"input": "What time is it?", "stream": true});
+        let mut stream =
+            server.admin().stream(reqwest::Method::POST, &smith.path("/runs"), Some(&body)).await;
+        gate.release(1);
+        stream.take(2).await;
+        let path = smith.path(&format!("/runs/{}", stream.header("ic-run-id")));
+        server.admin().delete("/v1/tenant/tools/clock").await.expect(204);
+        server.kill().await;
+        drop(stream);
+        gate.open();
+        server.start_again().await;
+        let frames = server.admin().follow(&format!("{path}/events"), None).await.collect_until_end().await;
+        let completed = frames.last().unwrap();
+        assert_eq!(completed.event, "run.completed");
+        assert_eq!(completed.data["warnings"][0]["code"], "tool_source_unavailable", "{frames:?}");
+        let run = server.admin().get(&path).await.expect(200);
+        assert_eq!(run["warnings"], completed.data["warnings"]);
+        let generations = upstream.requests().iter().filter(|request| request.method == "POST").count();
+        assert_eq!(generations, 1, "the stored answer was the last one");
+    }
+}
+
+#[tokio::test]
 async fn a_run_that_brings_its_server_down_three_times_is_given_up_and_listed() {
     for engine in ENGINES {
         let mut server = start(engine).await;

@@ -114,6 +114,27 @@ async fn sendable(
             mcp = Some(peer);
             (operation.path(&[("name", "card")]), json!({}), json!({"other": 1}), admin)
         }
+        "conversations.create" => (
+            operation.path(&[]),
+            json!({}),
+            json!({"title": "b"}),
+            admin.with_header("ic-smith-id", &smith.id),
+        ),
+        "conversations.update" => {
+            let client = admin.with_header("ic-smith-id", &smith.id);
+            let made = client.post("/v1/conversations", &json!({})).await.expect(200);
+            let path = operation.path(&[("cnvId", id(&made))]);
+            (path, json!({"title": "a"}), json!({"title": "b"}), client)
+        }
+        "completions.create" => {
+            let body = |text: &str| json!({"messages": [{"role": "user", "content": text}]});
+            (operation.path(&[]), body("a"), body("b"), admin.with_header("ic-smith-id", &smith.id))
+        }
+        "embeddings.create" => {
+            let key = json!({"api_key": "sk", "base_url": upstream.openai_url()});
+            admin.put("/v1/tenant/model_keys/openai", &key).await.expect(200);
+            (operation.path(&[]), json!({"input": "a"}), json!({"input": "b"}), admin)
+        }
         other => panic!("say here how {other} is sent"),
     };
     let (body, other) = (body.to_string().into(), other.to_string().into());
@@ -172,6 +193,8 @@ async fn every_post_is_done_once_and_answered_alike() {
                             | "agents.attach"
                             | "agents.ui.put"
                             | "smiths.erase"
+                            | "conversations.update"
+                            | "embeddings.create"
                             | "tenant.custom.test"
                             | "tenant.mcp.refresh"
                     );

@@ -5,15 +5,18 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::http::{Answer, Client};
 
-use crate::support::{NOBODY, Operation, PERMISSIONS, entries, id, operations, organization, token, upload};
+use crate::support::{
+    NOBODY, Operation, PERMISSIONS, acting, entries, id, operations, organization, token, upload,
+};
 
 /// Answers at once.
 const QUICK: &str = "[[rule]]\nsay = \"You said: {{ last_message }}\"\n";
 
-/// A smith with a run and a token.
+/// A smith with a run, a conversation and a token.
 struct Person {
     smith: String,
     run: String,
+    conversation: String,
     token: String,
     client: Client,
 }
@@ -48,10 +51,14 @@ impl Tenant {
             admin.put(&format!("/v1/smiths/{smith}/model_keys/openai"), &key).await.expect(200);
             let body = json!({"smith_id": smith, "permissions": PERMISSIONS});
             let minted = admin.post("/v1/tenant/tokens", &body).await.expect(201);
+            let client = server.anonymous().with_bearer(token(&minted));
+            let title = json!({"title": format!("Of {external_id} of {name}.")});
+            let conversation = client.post("/v1/conversations", &title).await.expect(200);
             people.push(Person {
                 run: id(&run).to_owned(),
+                conversation: id(&conversation).to_owned(),
                 token: id(&minted).to_owned(),
-                client: server.anonymous().with_bearer(token(&minted)),
+                client,
                 smith,
             });
         }
@@ -92,6 +99,7 @@ impl Tenant {
                 let path = format!("/v1/smiths/{}/{list}", person.smith);
                 state.push(self.admin.get(&path).await.expect(200));
             }
+            state.push(person.client.get("/v1/conversations").await.expect(200));
         }
         state.push(self.admin.get(&format!("/v1/agents/{}/ui", self.agent)).await.expect(200));
         state
@@ -99,7 +107,10 @@ impl Tenant {
 
     /// All ids that nobody outside may see.
     fn ids(&self) -> Vec<&str> {
-        let of_people = self.people.iter().flat_map(|person| [&person.smith, &person.run, &person.token]);
+        let of_people = self
+            .people
+            .iter()
+            .flat_map(|person| [&person.smith, &person.run, &person.conversation, &person.token]);
         of_people.chain([&self.project, &self.agent, &self.admin_token]).map(String::as_str).collect()
     }
 }
@@ -154,6 +165,50 @@ fn places<'a>(agent: &'a str, smith: &'a str, run: &'a str, token: &'a str) -> [
     let named = [("provider", "openai"), ("name", "card"), ("version", "1")];
     let [provider, name, version] = named;
     [("aid", agent), ("pid", smith), ("rid", run), ("tid", token), provider, name, version]
+}
+
+#[tokio::test]
+async fn a_conversation_is_there_for_its_own_smith_only() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let (server, _organization, own, other) = tenants(engine).await;
+        let (mine, sibling, stranger) = (&own.people[0], &own.people[1], &other.people[0]);
+        let before = (own.state().await, other.state().await);
+        let mut checked = 0;
+        for operation in operations_of_projects(&server).await {
+            if !operation.has("cnvId") {
+                continue;
+            }
+            for client in [mine.client.clone(), acting(&own.admin, &operation, &mine.smith)] {
+                for (number, body) in bodies(&operation).iter().enumerate() {
+                    let call = async |conversation: &str| {
+                        call(&client, &operation, &operation.path(&[("cnvId", conversation)]), body.as_ref())
+                            .await
+                    };
+                    let never = call(&format!("cnv_{NOBODY}")).await;
+                    if number == 0 {
+                        never.expect_error(404, "conversation_not_found");
+                    }
+                    for foreign in [&sibling.conversation, &stranger.conversation, "nobody"] {
+                        assert_same(&never, &call(foreign).await);
+                    }
+                }
+            }
+            // Whoever acts as a smith of another project acts as nobody.
+            let path = operation.path(&[("cnvId", &stranger.conversation)]);
+            let answer =
+                call(&acting(&own.admin, &operation, &stranger.smith), &operation, &path, None).await;
+            answer.expect_error_about(404, "not_found", "IC-Smith-Id");
+            checked += 1;
+        }
+        assert!(checked >= 4, "{checked}");
+        for list in ["/v1/conversations", &format!("/v1/conversations/{}/items", mine.conversation)] {
+            for foreign in [&sibling.conversation, &stranger.conversation] {
+                let answer = mine.client.get(&format!("{list}?after={foreign}")).await;
+                answer.expect_error_about(400, "invalid_cursor", "after");
+            }
+        }
+        assert_eq!((own.state().await, other.state().await), before, "nothing has changed");
+    }
 }
 
 async fn operations_of_projects(server: &Server) -> Vec<Operation> {
@@ -292,10 +347,11 @@ async fn lists_hold_nothing_of_others_whatever_is_asked_for() {
                 format!("?smith_id={}", stranger.smith),
                 format!("?agent_id={foreign_agent}"),
                 "?external_id=ana&external_id_prefix=a".to_owned(),
+                format!("?after={}", stranger.conversation),
                 format!("?project_id={p}&tenant_id={p}&tenant={p}", p = other.project),
                 format!("?cursor={}", if path == "/v1/runs" { foreign_runs } else { foreign_cursor }),
             ] {
-                for client in [&own.admin, &mine.client] {
+                for client in [&acting(&own.admin, &operation, &mine.smith), &mine.client] {
                     let answer = client.get(&format!("{path}{query}")).await;
                     let text = String::from_utf8_lossy(&answer.body).into_owned();
                     for foreign in other.ids() {

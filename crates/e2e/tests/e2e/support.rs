@@ -117,6 +117,18 @@ impl Operation {
         self.template.starts_with("/v1/organization/")
     }
 
+    /// Tells whether clients of OpenAI call the operation.
+    pub(crate) fn is_of_openai(&self) -> bool {
+        ["/v1/chat/", "/v1/conversations", "/v1/embeddings", "/v1/models"]
+            .iter()
+            .any(|path| self.template.starts_with(path))
+    }
+
+    /// Tells whether a request has to say which smith it acts as, because its path does not.
+    pub(crate) fn wants_acting_smith(&self) -> bool {
+        ["/v1/chat/", "/v1/conversations"].iter().any(|path| self.template.starts_with(path))
+    }
+
     /// Tells whether the operation is about something that a project has registered under a name of its choice.
     pub(crate) fn is_of_registration(&self) -> bool {
         ["/v1/tenant/tools/{name}", "/v1/tenant/mcp/{name}"]
@@ -158,7 +170,14 @@ pub(crate) fn own_path(operation: &Operation, smith: &Smith) -> String {
         ("name", "card"),
         ("slug", "nothing"),
         ("version", "1"),
+        ("cnvId", &nobody("cnv")),
+        ("model", "nothing"),
     ])
+}
+
+/// Returns a client that acts as a smith where the operation wants one.
+pub(crate) fn acting(client: &Client, operation: &Operation, smith: &str) -> Client {
+    if operation.wants_acting_smith() { client.with_header("ic-smith-id", smith) } else { client.clone() }
 }
 
 /// Lists the operations that the server says it has.

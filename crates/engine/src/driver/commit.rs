@@ -182,7 +182,9 @@ impl Driver {
 /// Makes the stored result of a run that has ended.
 pub(crate) fn result_of(machine: &Run) -> RunResult {
     let error = match machine.ending() {
-        Some(Ending::Failed { code, message }) => Some(RunError { code: *code, message: message.clone() }),
+        Some(Ending::Failed { code, message, transient }) => {
+            Some(RunError { code: *code, message: message.clone(), transient: *transient })
+        }
         _ => None,
     };
     RunResult {

@@ -28,22 +28,19 @@ fn cut_off() -> Failure {
 }
 
 impl Driver {
-    fn call_failed(&mut self, code: Code, message: String) -> Result<(), Stop> {
+    fn call_failed(&mut self, code: Code, message: String, transient: bool) -> Result<(), Stop> {
         let said = self.machine.saying().to_owned();
-        self.apply(Input::CallFailed { code, message, said })
+        self.apply(Input::CallFailed { code, message, transient, said })
     }
 
     pub(super) async fn call_model(&mut self) -> Result<(), Stop> {
         let prepared = self.prepare().await;
-        if !self.found_missing.is_empty() {
-            let warnings = std::mem::take(&mut self.found_missing);
-            self.apply(Input::Warned { warnings })?;
-        }
+        self.tell_missing()?;
         let (credentials, request) = match prepared {
             Ok(prepared) => prepared,
             // The run can wait for the database; only what the database has nothing to do with ends it.
             Err(problem) if problem.code == Code::StorageUnavailable => return Err(Stop::Broken),
-            Err(problem) => return self.call_failed(problem.code, problem.message),
+            Err(problem) => return self.call_failed(problem.code, problem.message, false),
         };
         // Text that has to have a form, or must be none, is passed on once it is known to be what was asked for.
         let hold = self.record.request.response_format.is_some()
@@ -101,7 +98,7 @@ impl Driver {
                         "The answer grew over {} bytes and was cut. Ask for less, or raise engine.max_answer_bytes.",
                         self.engine.options.max_answer_bytes
                     );
-                    return self.call_failed(Code::RunFailed, message);
+                    return self.call_failed(Code::RunFailed, message, false);
                 }
                 if self.pending.bytes <= self.engine.options.max_pending_bytes {
                     next = stream.next().now_or_never();
@@ -204,7 +201,8 @@ impl Driver {
         let (stop, tokens) = match end {
             Ok(end) => end,
             Err(failure) => {
-                return self.call_failed(Code::ModelRequestFailed, failure.message);
+                let transient = failure.kind == FailureKind::Unavailable;
+                return self.call_failed(Code::ModelRequestFailed, failure.message, transient);
             }
         };
         let choice = self.tool_choice();
@@ -231,6 +229,7 @@ impl Driver {
                 let options = &self.engine.options;
                 let limits = Repetition { calls: options.max_calls_per_answer, same: options.max_same_calls };
                 let ids = self.engine.store.ids();
+                self.has_planned = true;
                 toolbox.plan(&tool_calls, self.machine.transcript(), limits, || ids.mint())
             }
             _ => Vec::new(),
@@ -240,8 +239,9 @@ impl Driver {
 
     /// Fetches the answer of a call that a dead process had made, where the provider keeps it: nothing is paid twice.
     pub(super) async fn reattached(&mut self) -> Result<bool, Stop> {
-        // The answer may ask for calls.
+        // The answer may ask for calls. It may also be the last one, so what is missing is told before it.
         self.toolbox().await.map_err(|error| self.broken(&error))?;
+        self.tell_missing()?;
         let Some(reference) = self.machine.reference().map(str::to_owned) else { return Ok(false) };
         let project = self.engine.store.project(self.record.project);
         let choice =

@@ -47,6 +47,7 @@ impl Driver {
     /// Makes calls and waits for all of them. Each result is on disk as soon as it is there.
     pub(super) async fn call_tools(&mut self, calls: Vec<Call>) -> Result<(), Stop> {
         let toolbox = self.toolbox().await.map_err(|error| self.broken(&error))?;
+        self.tell_missing()?;
         let project = self.engine.store.project(self.record.project);
         let person = self.person(&project, &toolbox, &calls).await.map_err(|error| self.broken(&error))?;
         let mut waiting = calls.into_iter();
@@ -67,13 +68,19 @@ impl Driver {
             }
             for call in next {
                 let id = call.call.id.clone();
+                let offer = match self.tool_of(&toolbox, &call) {
+                    Ok(offer) => offer.clone(),
+                    Err(why) => {
+                        under_way.spawn(async move { (id, Outcome::Answered(Answer::error(why))) });
+                        continue;
+                    }
+                };
                 let engine = Arc::clone(&self.engine);
-                let offer = toolbox.of(&call).cloned();
-                let call = self.call(&call, offer.as_ref(), person.clone());
+                let call = self.call(&call, &offer, person.clone());
                 let project = project.clone();
                 // On its own, so that no call waits for the commit of another.
                 under_way.spawn(async move {
-                    let outcome = carry_out(&engine, &project, offer, &call).await;
+                    let outcome = carry_out(&engine, &project, &offer, &call).await;
                     fault::reach(Point::AfterCall);
                     (id, outcome)
                 });
@@ -135,6 +142,14 @@ impl Driver {
         Ok(())
     }
 
+    /// Finds the tool of a call, or says why it cannot be made any more.
+    fn tool_of<'a>(&self, toolbox: &'a Toolbox, call: &Call) -> Result<&'a Offer, String> {
+        match toolbox.of(call) {
+            Some(offer) if self.has_planned => Ok(offer),
+            _ => toolbox.take_up(call),
+        }
+    }
+
     fn asks_of(&self, id: &str) -> domain::tools::Gate {
         let call = self.machine.step().and_then(|step| step.call(id));
         let offer = self.toolbox.as_ref().zip(call).and_then(|(toolbox, call)| toolbox.of(call));
@@ -176,7 +191,7 @@ impl Driver {
         Ok(Settlement { result, suggested_replies: answer.suggested_replies })
     }
 
-    fn call(&self, call: &Call, offer: Option<&Offer>, person: Person) -> tools::Call {
+    fn call(&self, call: &Call, offer: &Offer, person: Person) -> tools::Call {
         let id = &call.call.id;
         let resumption = call.resumption.as_ref().map(|resumption| tools::Resumption {
             request_state: resumption.request_state.clone(),
@@ -190,7 +205,7 @@ impl Driver {
                 .collect(),
         });
         tools::Call {
-            tool: offer.map_or(call.call.name.as_str(), |offer| offer.source.tool()).to_owned(),
+            tool: offer.source.tool().to_owned(),
             args: call.args.clone(),
             call_id: id.clone(),
             idempotency_key: format!("{}::{id}", self.record.id),
@@ -229,15 +244,7 @@ impl Driver {
 }
 
 /// Carries a call out, wherever its tool lives. Trouble with the source is noted beside it.
-async fn carry_out(
-    engine: &Inner,
-    project: &ProjectStore,
-    offer: Option<Offer>,
-    call: &tools::Call,
-) -> Outcome {
-    let Some(offer) = offer else {
-        return Outcome::Answered(Answer::error("The tool is not there any more. Answer without it."));
-    };
+async fn carry_out(engine: &Inner, project: &ProjectStore, offer: &Offer, call: &tools::Call) -> Outcome {
     let outcome = match &offer.source {
         Source::Hosted { .. } => Outcome::Answered(engine.tools.hosted.call(call).await),
         Source::Webhook { target, .. } => {

@@ -7,13 +7,14 @@ use domain::Timestamp;
 use domain::frames::Warning;
 use domain::ids::McpServerId;
 use domain::smiths::Config;
-use domain::tools::{ApprovalRule, AuthKind, Execution, Gate, Manifest, McpServer, ProjectTool};
+use domain::tools::{ApprovalRule, AuthKind, Execution, Gate, Manifest, ManifestTool, McpServer};
 use egress::Url;
 use futures::StreamExt as _;
 use futures::stream;
 use moka::sync::Cache;
 use secrecy::SecretString;
 use store::ProjectStore;
+use store::project_tools::ToolRecord;
 use tools::Tools;
 use vault::SigningSecret;
 
@@ -76,13 +77,14 @@ impl Gathered {
         let wanted = config.tools.as_deref().unwrap_or_default();
         if !wanted.is_empty() {
             let found = project.project_tools_named(wanted).await?;
-            for name in wanted.iter().filter(|name| !found.iter().any(|(tool, _)| tool.name == **name)) {
+            for name in wanted.iter().filter(|name| !found.iter().any(|(found, _)| found.tool.name == **name))
+            {
                 let message = format!("The project has no tool `{name}`.");
                 warnings.push(warning("tool_source_unavailable", message));
             }
-            for (tool, secret) in found {
-                let name = tool.name.clone();
-                match project_tool(tool, secret) {
+            for (record, secret) in found {
+                let name = record.tool.name.clone();
+                match project_tool(record, secret) {
                     Some(offer) => offers.push(offer),
                     None => warnings.push(warning(
                         "tool_source_unavailable",
@@ -116,12 +118,14 @@ fn warning(code: &str, message: String) -> Warning {
     Warning { code: code.to_owned(), message }
 }
 
-fn project_tool(tool: ProjectTool, secret: Option<String>) -> Option<Offer> {
+fn project_tool(record: ToolRecord, secret: Option<String>) -> Option<Offer> {
+    let ToolRecord { id, tool } = record;
     let gate = tool.gate();
     let asks = Gate { on_reject: tool.on_reject, ..Gate::default() };
     let source = match tool.execution {
-        Execution::External => Source::External { tool: tool.name },
+        Execution::External => Source::External { id, tool: tool.name },
         Execution::Webhook => Source::Webhook {
+            id,
             tool: tool.name,
             target: Arc::new(tools::webhook::Target {
                 url: tool.url?,
@@ -167,26 +171,27 @@ async fn ask(
     let mut missing = None;
     if !is_fresh(&server, now) {
         match fresh(tools, retry, project, &server, &target, now).await {
-            Ok(found) => manifest = Some(found),
+            Ok(found) => manifest = Some(Arc::new(found)),
             Err(why) => {
                 let message = format!("The MCP server `{name}` could not be asked for its tools: {why}");
                 missing = Some(warning("tool_source_unavailable", message));
             }
         }
     }
-    let tools = manifest.map(|manifest| manifest.tools).unwrap_or_default();
-    let enabled = tools.into_iter().filter(|tool| server.is_enabled(&tool.name));
+    let tools: &[ManifestTool] = manifest.as_ref().map_or(&[], |manifest| &manifest.tools);
+    let enabled = tools.iter().filter(|tool| server.is_enabled(&tool.name));
     let offers = enabled.map(|tool| Offer {
         name: String::new(),
-        gate: server.gate(&tool),
+        gate: server.gate(tool),
         asks: asks(&server, &tool.name),
-        description: tool.description.unwrap_or_default(),
-        schema: tool.input_schema,
+        description: tool.description.clone().unwrap_or_default(),
+        schema: tool.input_schema.clone(),
         is_strict: false,
         annotations: tool.annotations,
         source: Source::Mcp {
+            id: server.id,
             registration: server.name.clone(),
-            tool: tool.name,
+            tool: tool.name.clone(),
             server: Arc::clone(&target),
         },
     });

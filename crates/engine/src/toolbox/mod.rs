@@ -8,9 +8,10 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use domain::ids::{McpServerId, ProjectToolId};
 use domain::overlay::FunctionTool;
 use domain::run::Call;
-use domain::tools::{Annotations, Gate};
+use domain::tools::{Annotations, Gate, Identity};
 use serde_json::Value;
 
 pub(crate) use gather::{Gathered, Retry};
@@ -44,20 +45,23 @@ pub(crate) enum Source {
         function: String,
     },
     Webhook {
+        id: ProjectToolId,
         tool: String,
         target: Arc<tools::webhook::Target>,
     },
     External {
+        id: ProjectToolId,
         tool: String,
+    },
+    Mcp {
+        id: McpServerId,
+        registration: String,
+        tool: String,
+        server: Arc<tools::mcp::Server>,
     },
     /// A function of the request, for its caller to carry out.
     Client {
         function: String,
-    },
-    Mcp {
-        registration: String,
-        tool: String,
-        server: Arc<tools::mcp::Server>,
     },
 }
 
@@ -66,7 +70,16 @@ impl Source {
     pub(crate) fn tool(&self) -> &str {
         match self {
             Self::Hosted { function } | Self::Client { function } => function,
-            Self::Webhook { tool, .. } | Self::External { tool } | Self::Mcp { tool, .. } => tool,
+            Self::Webhook { tool, .. } | Self::External { tool, .. } | Self::Mcp { tool, .. } => tool,
+        }
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        match self {
+            Self::Hosted { function } => Identity::Hosted { function: function.clone() },
+            Self::Client { function } => Identity::Client { function: function.clone() },
+            Self::Webhook { id, .. } | Self::External { id, .. } => Identity::Project { id: *id },
+            Self::Mcp { id, tool, .. } => Identity::Mcp { server: *id, tool: tool.clone() },
         }
     }
 
@@ -141,9 +154,19 @@ impl Toolbox {
         self.offers.iter().find(|offer| offer.name == name)
     }
 
-    /// Finds the tool of a call that was planned. It may be gone by now.
+    /// Finds the tool that a call was planned for. It may be gone by now, and another one have its name.
     pub(crate) fn of(&self, call: &Call) -> Option<&Offer> {
-        self.find(&call.call.name)
+        let Some(tool) = &call.plan.tool else { return self.find(&call.call.name) };
+        self.offers.iter().find(|offer| offer.source.identity() == *tool)
+    }
+
+    /// Finds the tool of a call that was planned with other tools than these, or says why the call cannot be made any more.
+    pub(crate) fn take_up(&self, call: &Call) -> Result<&Offer, String> {
+        let gone = "The tool is not there any more. Answer without it.";
+        let offer = self.of(call).ok_or(gone)?;
+        // Its schema may be another one by now.
+        offer.accept(&call.args)?;
+        Ok(offer)
     }
 }
 

@@ -34,9 +34,9 @@ impl Toolbox {
                     "Not called: one answer may ask for {most} calls at most. Ask again."
                 ));
             }
-            if let Some(Offer { source: Source::Client { .. }, .. }) = self.find(&call.name) {
+            if let Some(offer @ Offer { source: Source::Client { .. }, .. }) = self.find(&call.name) {
                 // Its caller knows what to make of the arguments.
-                return Plan { carrier: Carrier::Client, gate: None };
+                return Plan { tool: Some(offer.source.identity()), carrier: Carrier::Client, gate: None };
             }
             let offer = match self.checked(call) {
                 Ok((offer, _)) => offer,
@@ -56,7 +56,8 @@ impl Toolbox {
                 Source::External { .. } => Carrier::Caller,
                 _ => Carrier::Server { is_repeatable: offer.annotations.is_repeatable() },
             };
-            Plan { carrier, gate: offer.gate.map(|gate| Gated { approval: mint(), gate }) }
+            let gate = offer.gate.map(|gate| Gated { approval: mint(), gate });
+            Plan { carrier, gate, tool: Some(offer.source.identity()) }
         };
         calls.iter().enumerate().map(plan).collect()
     }
@@ -78,9 +79,7 @@ impl Toolbox {
             Ok(_) => return Err("Not called: the arguments must be a JSON object.".to_owned()),
             Err(error) => return Err(format!("Not called: the arguments are not JSON ({error}).")),
         };
-        offer
-            .check(&args)
-            .map_err(|why| format!("Not called: the arguments do not fit the tool's schema. {why}"))?;
+        offer.accept(&args)?;
         Ok((offer, args))
     }
 }
@@ -89,6 +88,12 @@ impl Offer {
     /// Checks arguments against the tool's schema.
     pub(crate) fn check(&self, args: &Map<String, Value>) -> Result<(), String> {
         fits(&self.schema, &Value::Object(args.clone()))
+    }
+
+    /// Checks arguments that are to be sent, and says what a model is told of those that miss the schema.
+    pub(super) fn accept(&self, args: &Map<String, Value>) -> Result<(), String> {
+        self.check(args)
+            .map_err(|why| format!("Not called: the arguments do not fit the tool's schema. {why}"))
     }
 }
 

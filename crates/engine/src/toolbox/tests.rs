@@ -1,7 +1,8 @@
-use domain::ids::{ApprovalId, Id as _};
+use domain::ids::{ApprovalId, Id as _, SmithId};
 use domain::items::{Item, ToolCall};
-use domain::run::{Carrier, Plan};
+use domain::run::{Carrier, Input, Limits, Plan, Reply, Run, StopReason, Verdict};
 use domain::tools::{Annotations, Gate};
+use domain::usage::Tokens;
 use serde_json::json;
 
 use super::plan::{Repetition, fits, tell_apart};
@@ -29,7 +30,7 @@ fn hosted(function: &str) -> Source {
 }
 
 fn external(tool: &str) -> Source {
-    Source::External { tool: tool.into() }
+    Source::External { id: ProjectToolId::from_bytes([1; 16]), tool: tool.into() }
 }
 
 fn mcp(registration: &str, tool: &str) -> Source {
@@ -38,7 +39,10 @@ fn mcp(registration: &str, tool: &str) -> Source {
         bearer: None,
         protocol: None,
     };
-    Source::Mcp { registration: registration.into(), tool: tool.into(), server: Arc::new(server) }
+    let mut id = [0; 16];
+    id[..registration.len()].copy_from_slice(registration.as_bytes());
+    let id = McpServerId::from_bytes(id);
+    Source::Mcp { id, registration: registration.into(), tool: tool.into(), server: Arc::new(server) }
 }
 
 fn names(sources: Vec<Source>) -> Vec<String> {
@@ -165,4 +169,75 @@ fn a_value_is_told_at_most_a_few_places_where_it_misses() {
     let wrong = fits(&schema, &json!(["a", "b", "c", "d", "e", "f", "g"])).unwrap_err();
     assert_eq!(wrong.matches("At `").count(), 5);
     assert!(fits(&schema, &json!([1])).is_ok());
+}
+
+/// Plans a call with these tools, and returns it as a later driver finds it.
+fn planned(toolbox: &Toolbox, name: &str) -> Call {
+    let tool_calls = vec![call(name, r#"{"number": 1}"#)];
+    let plans = plan(toolbox, &tool_calls, &[]);
+    let reply = Reply {
+        text: String::new(),
+        tool_calls,
+        plans,
+        stop: StopReason::EndTurn,
+        tokens: Tokens::default(),
+        verdict: Verdict::NotAsked,
+    };
+    let mut run = Run::new(Limits { model_calls: 9 }, None);
+    let smith_id = SmithId::from_bytes([1; 16]);
+    run.apply(Input::Started { smith_id, thread_id: "t".into(), warnings: vec![] }).unwrap();
+    run.apply(Input::Replied { reply }).unwrap();
+    run.step().unwrap().calls()[0].clone()
+}
+
+#[test]
+fn a_planned_call_goes_to_its_tool_whatever_that_is_called_by_now() {
+    let toolbox = |sources: &[Source]| Toolbox::new(sources.iter().cloned().map(offer).collect());
+    for source in [hosted("search"), external("search"), mcp("wiki", "search")] {
+        let call = planned(&toolbox(std::slice::from_ref(&source)), "search");
+        let with_others = toolbox(&[mcp("crm", "search"), source.clone()]);
+        let found = with_others.take_up(&call).unwrap();
+        assert_eq!((&found.source.identity(), found.name == "search"), (&source.identity(), false));
+        // And back: it was planned among others, and is alone with its name now.
+        let call = planned(&with_others, &found.name);
+        assert_eq!(
+            toolbox(std::slice::from_ref(&source)).take_up(&call).unwrap().source.identity(),
+            source.identity()
+        );
+    }
+}
+
+#[test]
+fn a_planned_call_goes_to_no_other_tool_of_the_same_name() {
+    let anew = Source::External { id: ProjectToolId::from_bytes([2; 16]), tool: "search".into() };
+    let sources = [hosted("search"), external("search"), anew, mcp("crm", "search"), mcp("wiki", "search")];
+    for (index, source) in sources.iter().enumerate() {
+        let call = planned(&Toolbox::new(vec![offer(source.clone())]), "search");
+        for (other_index, other) in sources.iter().enumerate() {
+            let taken_up = Toolbox::new(vec![offer(other.clone())]);
+            let taken_up = taken_up.take_up(&call);
+            assert_eq!(taken_up.is_ok(), index == other_index, "{source:?} {other:?}");
+            if let Err(why) = taken_up {
+                assert!(why.contains("not there any more"), "{why}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_planned_call_whose_arguments_miss_the_new_schema_is_not_made() {
+    let call = planned(&Toolbox::new(vec![offer(hosted("look"))]), "look");
+    let schema = json!({"type": "object", "required": ["place"]});
+    let changed = Toolbox::new(vec![Offer { schema, ..offer(hosted("look")) }]);
+    let why = changed.take_up(&call).unwrap_err();
+    assert!(why.starts_with("Not called") && why.contains("place"), "{why}");
+}
+
+#[test]
+fn a_plan_that_does_not_say_which_tool_it_means_goes_by_the_name() {
+    let toolbox = Toolbox::new(vec![offer(hosted("look"))]);
+    let mut call = planned(&toolbox, "look");
+    call.plan.tool = None;
+    assert!(toolbox.take_up(&call).is_ok());
+    assert!(Toolbox::new(vec![offer(hosted("lock"))]).take_up(&call).is_err());
 }

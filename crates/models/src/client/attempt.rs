@@ -182,7 +182,8 @@ fn address(credentials: &Credentials, wire: &WireRequest) -> Result<egress::Url,
     Ok(url)
 }
 
-async fn refusal(mut response: Response, until: Instant) -> Trouble {
+/// Reads what a provider has refused a call with.
+pub(crate) async fn refusal(mut response: Response, until: Instant) -> Trouble {
     let status = response.status();
     let asked = retry::asked(response.headers());
     let mut body = Vec::new();

@@ -8,6 +8,7 @@
 )]
 
 mod bounds;
+mod embeddings;
 mod failures;
 mod reattach;
 mod streams;

@@ -1,6 +1,6 @@
 //! The list of tables that hold something of a smith.
 
-use domain::ids::{AgentId, ApprovalId, CustomerId, FileId, Id, RunId, SmithId, TokenId};
+use domain::ids::{AgentId, ApprovalId, ConversationId, CustomerId, FileId, Id, RunId, SmithId, TokenId};
 use serde_json::{Map, Value};
 
 use super::{Attachment, Belonging, Column, Erase, Export, Found, Lines, Shown};
@@ -164,6 +164,24 @@ pub(crate) const BELONGINGS: &[Belonging] = &[
                 time("resolved_at"),
             ],
             hidden: &["project_id", "smith_id"],
+            attachment: None,
+        }),
+        erase: Erase::Delete,
+    },
+    Belonging {
+        table: "conversations",
+        found: Found::BySmith("smith_id"),
+        key: &["id"],
+        export: Export::Lines(Lines {
+            file: "conversations.jsonl",
+            columns: &[
+                id::<ConversationId>("id"),
+                sealed("title", &["id"]),
+                sealed("metadata", &["id"]),
+                time("created_at"),
+                time("updated_at"),
+            ],
+            hidden: &["project_id", "smith_id", "version"],
             attachment: None,
         }),
         erase: Erase::Delete,

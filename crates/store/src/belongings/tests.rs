@@ -15,6 +15,7 @@ use domain::usage::Tokens;
 use serde_json::{Map, Value as Json, json};
 
 use crate::approvals::{ApprovalChanges, ApprovalRequest, NewApproval, Resolution};
+use crate::conversations::ConversationEdit;
 use crate::files::StoredFile;
 use crate::idempotency::{IdempotencyKey, Remember};
 use crate::model_keys::KeyOwner;
@@ -60,6 +61,11 @@ impl Person {
             assert!(person.finish(project, run).await);
         }
         person.start(project, &format!("{word}-open")).await;
+        let conversation = ConversationEdit {
+            title: Some(person.text("title")),
+            metadata: object(json!({"note": person.text("kept-in-mind")})),
+        };
+        project.create_conversation(&person.smith, &conversation, None).await.unwrap().unwrap();
         let id = person.smith.id;
         let new = NewToken { name: Some(format!("{word}-token")), ttl_seconds: Some(60) };
         project.mint_smith_token(id, &[Permission::RunsRead], &new, None).await.unwrap().unwrap();

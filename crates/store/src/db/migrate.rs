@@ -15,6 +15,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     (6, "tools", include_str!("../../migrations/0006_tools.sql")),
     (7, "approvals", include_str!("../../migrations/0007_approvals.sql")),
     (8, "traces", include_str!("../../migrations/0008_traces.sql")),
+    (9, "conversations", include_str!("../../migrations/0009_conversations.sql")),
 ];
 
 /// Serialises replicas that start at the same time.

@@ -2,8 +2,8 @@
 
 use domain::Timestamp;
 use domain::ids::{
-    AgentId, ApprovalId, FileId, Id as _, McpServerId, OrganizationId, ProjectId, ProjectToolId, RunId,
-    SmithId, TokenId,
+    AgentId, ApprovalId, ConversationId, FileId, Id as _, McpServerId, OrganizationId, ProjectId,
+    ProjectToolId, RunId, SmithId, TokenId,
 };
 
 use super::DbError;
@@ -122,6 +122,7 @@ macro_rules! ids {
 
 ids!(
     ApprovalId,
+    ConversationId,
     OrganizationId,
     ProjectId,
     AgentId,

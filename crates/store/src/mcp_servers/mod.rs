@@ -1,5 +1,6 @@
 //! MCP servers of a project: registered by name, each with the list of tools that it gave last.
 
+mod kept;
 mod manifest;
 mod put;
 mod read;
@@ -12,6 +13,7 @@ use crate::codec::Place;
 use crate::db::params;
 use crate::{Batch, Error, ProjectStore};
 
+pub(crate) use kept::Manifests;
 pub use put::{NewMcpServer, PutServerError};
 
 const URL: Place = Place::new("mcp_servers", "sealed_url");

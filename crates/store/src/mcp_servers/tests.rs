@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use domain::Clock as _;
 use domain::tools::{
     Annotations, ApprovalRule, AuthKind, CallError, ClientMode, MOST_MCP_SERVERS, Manifest, ManifestTool,
@@ -55,7 +57,7 @@ async fn a_server_is_found_as_it_was_registered() {
         assert_eq!((stored.url.as_str(), &stored.auth), (expected.url.as_str(), &expected.auth));
         assert_eq!(stored.approval_policy, expected.approval_policy);
         assert_eq!((stored.allowlist, stored.catalog_slug), (expected.allowlist, expected.catalog_slug));
-        assert_eq!(stored.manifest, Some(manifest(&["a", "b"])));
+        assert_eq!(stored.manifest.as_deref(), Some(&manifest(&["a", "b"])));
         assert_eq!((stored.refreshed_at, stored.created_at), (Some(clock.now()), clock.now()));
         assert_eq!(registered.status(), McpStatus::Active);
 
@@ -174,6 +176,64 @@ async fn servers_are_read_for_a_run_by_name_or_all() {
         let a = found(&project, "a").await;
         assert_eq!((a.last_call_error, a.manifest), (None, None));
         assert_eq!(other.put_mcp_server(server("a", None), None).await.unwrap().name, "a");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_list_of_tools_is_read_once_for_many_runs_and_never_in_an_older_version() {
+    both(async |location| {
+        let store = open(location).await;
+        let project = project(&store).await;
+        let listed = || Some(Ok(manifest(&["a"])));
+        let shop = project.put_mcp_server(server("shop", listed()), None).await.unwrap();
+        for (name, discovered) in [("bank", listed()), ("mute", None)] {
+            project.put_mcp_server(server(name, discovered), None).await.unwrap();
+        }
+        // Behind the back of this process: what a run gets is what was read before.
+        let write = async |sql: &'static str| {
+            let mut batch = Batch::new();
+            batch.exec(sql, params![]);
+            store.db().commit(batch).await.unwrap();
+        };
+        write("update mcp_servers set manifest = 'not even JSON' where name = 'shop'").await;
+        let tools = async || {
+            let servers = project.mcp_servers_for(None).await.unwrap();
+            servers.into_iter().map(|(server, _)| (server.name, server.manifest)).collect::<Vec<_>>()
+        };
+        let names = |tools: &[(String, Option<Arc<Manifest>>)]| {
+            let names = |manifest: &Arc<Manifest>| {
+                manifest.tools.iter().map(|tool| tool.name.clone()).collect::<Vec<_>>().join(" ")
+            };
+            let shown = |(server, manifest): &(String, Option<Arc<Manifest>>)| {
+                format!("{server}: {}", manifest.as_ref().map_or("none".to_owned(), names))
+            };
+            tools.iter().map(shown).collect::<Vec<_>>()
+        };
+        let (first, second) = (tools().await, tools().await);
+        assert_eq!(names(&first), ["shop: a", "bank: a", "mute: none"]);
+        let shared = first[0].1.as_ref().zip(second[0].1.as_ref()).unwrap();
+        assert!(Arc::ptr_eq(shared.0, shared.1), "it is not even copied");
+        // The rest of a registration is read each time.
+        write("update mcp_servers set allowlist = null where name = 'shop'").await;
+        assert_eq!(found(&project, "shop").await.allowlist, None);
+
+        // Another version, whoever has written it, is what the next run gets, and it stands in its place among the others.
+        write(
+            r#"update mcp_servers set manifest = '{"tools": [], "protocol": "2026-07-28"}', manifest_version = manifest_version + 1
+            where name = 'shop'"#,
+        )
+        .await;
+        assert_eq!(names(&tools().await), ["shop: ", "bank: a", "mute: none"]);
+        let at = store.ids().now();
+        assert!(project.keep_manifest("shop", shop.version, Ok(manifest(&["b", "c"])), at).await.unwrap());
+        assert_eq!(names(&tools().await), ["shop: b c", "bank: a", "mute: none"]);
+        let seen = found(&project, "shop").await;
+        project.put_mcp_server(server("shop", None), Some(&seen)).await.unwrap();
+        assert_eq!(names(&tools().await), ["shop: none", "bank: a", "mute: none"]);
+        assert!(project.delete_mcp_server("bank").await.unwrap());
+        project.put_mcp_server(server("bank", Some(Ok(manifest(&["z"])))), None).await.unwrap();
+        assert_eq!(names(&tools().await), ["shop: none", "mute: none", "bank: z"]);
     })
     .await;
 }

@@ -49,7 +49,7 @@ impl ProjectStore {
     pub async fn project_tools_named(
         &self,
         names: &[String],
-    ) -> Result<Vec<(ProjectTool, Option<String>)>, Error> {
+    ) -> Result<Vec<(ToolRecord, Option<String>)>, Error> {
         let mut found = HashMap::new();
         for stored in self.stored_tools(names).await? {
             found.insert(stored.record.tool.name.clone(), stored);
@@ -59,7 +59,7 @@ impl ProjectStore {
         wanted
             .map(|stored| {
                 let secret = self.open_text(SECRET, stored.record.id, stored.sealed_secret.as_deref())?;
-                Ok((stored.record.tool, secret))
+                Ok((stored.record, secret))
             })
             .collect()
     }

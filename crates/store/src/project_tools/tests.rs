@@ -29,6 +29,10 @@ fn external(name: &str) -> NewProjectTool {
     NewProjectTool { execution: Execution::External, url: None, ..webhook(name) }
 }
 
+async fn order(project: &ProjectStore) -> (ToolRecord, Option<String>) {
+    project.project_tools_named(&["order".to_owned()]).await.unwrap().pop().unwrap()
+}
+
 #[tokio::test]
 async fn a_tool_is_found_as_it_was_registered() {
     both(async |location| {
@@ -54,14 +58,14 @@ async fn a_tool_is_found_as_it_was_registered() {
         let again = project.put_project_tool(&replaced, "whsec_second").await.unwrap();
         assert!(!again.takes_secret);
         assert_eq!(again.record.id, registered.record.id);
-        let (tool, secret) = project.project_tools_named(&["order".to_owned()]).await.unwrap().pop().unwrap();
+        let (ToolRecord { tool, .. }, secret) = order(&project).await;
         assert_eq!(secret.as_deref(), Some("whsec_first"));
         assert_eq!((tool.description.as_str(), tool.created_at), ("Finds an order.", found.created_at));
         assert_eq!(tool.updated_at, clock.now());
 
         // An external tool has no secret, and a webhook in its place gets a new one.
         assert!(!project.put_project_tool(&external("order"), "whsec_x").await.unwrap().takes_secret);
-        let (tool, secret) = project.project_tools_named(&["order".to_owned()]).await.unwrap().pop().unwrap();
+        let (ToolRecord { tool, .. }, secret) = order(&project).await;
         assert_eq!((tool.url, secret), (None, None));
         assert!(project.put_project_tool(&new, "whsec_third").await.unwrap().takes_secret);
 
@@ -83,7 +87,7 @@ async fn tools_are_found_in_the_order_in_which_they_are_named() {
         }
         let names = ["c", "nobody", "\0", "a", "c"].map(str::to_owned);
         let found = project.project_tools_named(&names).await.unwrap();
-        assert_eq!(found.iter().map(|(tool, _)| tool.name.as_str()).collect::<Vec<_>>(), ["c", "a"]);
+        assert_eq!(found.iter().map(|(record, _)| record.tool.name.as_str()).collect::<Vec<_>>(), ["c", "a"]);
         assert!(project.project_tools_named(&[]).await.unwrap().is_empty());
 
         let page = project.project_tools(None, 2).await.unwrap();
@@ -110,7 +114,7 @@ async fn another_project_has_tools_of_its_own_under_the_same_names() {
         let error = CallError { message: "theirs".to_owned(), at: Timestamp::from_seconds(1) };
         other.note_project_tool_error("order", &error).await.unwrap();
         assert!(other.put_project_tool(&webhook("order"), "whsec_other").await.unwrap().takes_secret);
-        let (tool, secret) = project.project_tools_named(&["order".to_owned()]).await.unwrap().pop().unwrap();
+        let (ToolRecord { tool, .. }, secret) = order(&project).await;
         assert_eq!((tool.last_call_error, secret.as_deref()), (None, Some("whsec_own")));
     })
     .await;
@@ -149,7 +153,7 @@ async fn of_registrations_at_once_one_makes_the_secret() {
             join_all(puts).await.into_iter().map(|put| put.unwrap().takes_secret).collect();
         assert_eq!(taken.iter().filter(|taken| **taken).count(), 1);
         let winner = taken.iter().position(|taken| *taken).unwrap();
-        let (_, secret) = project.project_tools_named(&["order".to_owned()]).await.unwrap().pop().unwrap();
+        let (_, secret) = order(&project).await;
         assert_eq!(secret.as_ref(), Some(&secrets[winner]));
         assert_eq!(project.project_tools(None, 10).await.unwrap().len(), 1);
     })

@@ -7,6 +7,7 @@ mod shown;
 mod start;
 #[cfg(test)]
 mod tests;
+mod thread;
 mod unreadable;
 
 use domain::content::Message;
@@ -28,6 +29,7 @@ pub use claim::Claimed;
 pub(crate) use read::after_prefix;
 pub use read::{Block, RunFilter, Saved};
 pub use start::{NewRun, StartError, Started};
+pub use thread::ThreadRun;
 
 use crate::codec::Place;
 
@@ -106,6 +108,9 @@ pub struct RunResult {
 pub struct RunError {
     pub code: Code,
     pub message: String,
+    /// The same may succeed later: the provider was down or throttling.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub transient: bool,
 }
 
 /// A run as its record shows it.

@@ -113,7 +113,7 @@ fn with_damage(result: Option<RunResult>, status: Status, error_code: Option<Str
     let message = "Part of what was stored of this run cannot be read.".to_owned();
     if status == Status::Failed && result.error.is_none() {
         let code = error_code.and_then(|code| Code::parse(&code)).unwrap_or(Code::InternalError);
-        result.error = Some(RunError { code, message: message.clone() });
+        result.error = Some(RunError { code, message: message.clone(), transient: false });
     }
     result.warnings.push(Warning { code: "content_unreadable".to_owned(), message });
     result

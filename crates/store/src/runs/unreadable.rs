@@ -76,7 +76,7 @@ impl ServerStore {
             frames.push(Frame::Started { smith_id: freed.smith, thread_id: freed.thread_id.clone() });
         }
         frames.push(match ending {
-            Ending::Failed { code, message } => Frame::Failed { error: message.clone(), code: *code },
+            Ending::Failed { code, message, .. } => Frame::Failed { error: message.clone(), code: *code },
             Ending::Cancelled { reason } => Frame::Cancelled { reason: reason.clone() },
             Ending::Completed { .. } => return None,
         });
@@ -92,7 +92,9 @@ impl ServerStore {
     ) -> Result<(), Error> {
         let now = self.store.ids().now();
         let error = match ending {
-            Ending::Failed { code, message } => Some(RunError { code: *code, message: message.clone() }),
+            Ending::Failed { code, message, transient } => {
+                Some(RunError { code: *code, message: message.clone(), transient: *transient })
+            }
             _ => None,
         };
         let count = telling.map_or(0, |words| words.frames.len());

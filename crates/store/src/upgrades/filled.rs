@@ -56,7 +56,8 @@ pub(super) async fn fill(store: &Store) {
 
     let completed = Ending::Completed { stop_reason: StopReason::EndTurn };
     start_and_end(store, &project, &smith, "one", completed).await;
-    let failed = Ending::Failed { code: Code::ModelRequestFailed, message: "refused".to_owned() };
+    let failed =
+        Ending::Failed { code: Code::ModelRequestFailed, message: "refused".to_owned(), transient: false };
     start_and_end(store, &project, &smith, "two", failed).await;
     let running = start(store, &project, &smith, "three").await;
     let delta = Frame::Delta { delta: "Half".to_owned() };
@@ -120,9 +121,9 @@ async fn start_and_end(
 ) {
     let run = start(store, project, smith, says).await;
     let (frame, error) = match &ending {
-        Ending::Failed { code, message } => (
+        Ending::Failed { code, message, .. } => (
             Frame::Failed { error: message.clone(), code: *code },
-            Some(RunError { code: *code, message: message.clone() }),
+            Some(RunError { code: *code, message: message.clone(), transient: false }),
         ),
         _ => (Frame::Completed { stop_reason: "end_turn".into(), usage: None, warnings: vec![] }, None),
     };

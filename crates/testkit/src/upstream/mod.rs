@@ -1,5 +1,5 @@
-//! A fake model provider on a free port of the loopback. It speaks the wires of OpenAI (Responses and Chat Completions),
-//! Anthropic and Gemini, answers what a test has scripted, fails as told, and keeps what it was asked.
+//! A fake model provider on a free port of the loopback. It speaks the wires of OpenAI (Responses, Chat Completions,
+//! embeddings), Anthropic and Gemini, answers what a test has scripted, fails as told, and keeps what it was asked.
 
 mod gate;
 mod reply;

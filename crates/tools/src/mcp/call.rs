@@ -140,6 +140,10 @@ async fn make_in_session(
         Err(trouble) => trouble,
     };
     if !is_forgotten(&trouble, &session, is_new) {
+        if names_session(&trouble) {
+            // The next call begins another one. This one is not repeated: the tool itself may have said so.
+            session.forget();
+        }
         return Err(trouble);
     }
     session.forget();
@@ -149,11 +153,18 @@ async fn make_in_session(
 
 /// Tells whether the server has refused a call because it does not know its session any more: it has not looked at it.
 ///
-/// The protocol has 404 for that; some servers say 400.
+/// The protocol has 404 for that. Any other status may come of the call itself, and does not say that nothing was done.
 fn is_forgotten(trouble: &Trouble, session: &Session, is_new: IsNew) -> bool {
     let Trouble::Status { status, .. } = trouble else { return false };
-    let may_be = session.id().is_some() && is_new == IsNew(false);
-    may_be && matches!(*status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST)
+    session.id().is_some() && is_new == IsNew(false) && *status == StatusCode::NOT_FOUND
+}
+
+/// Tells whether a server speaks of the session in refusing a request: some answer 400 when they do not know it any more.
+fn names_session(trouble: &Trouble) -> bool {
+    let Trouble::Status { status: StatusCode::BAD_REQUEST, error: Some(error) } = trouble else {
+        return false;
+    };
+    error.message.to_ascii_lowercase().contains("session")
 }
 
 async fn ask_in(

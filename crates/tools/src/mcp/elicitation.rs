@@ -92,14 +92,19 @@ fn question(key: String, mut request: Value) -> Result<Elicitation, Trouble> {
                 return Err(Trouble::Nonsense("sends the person to an address that is none"));
             };
             let message = format!("{message}\n{url}");
-            let requested_schema = json!({"type": "object", "properties": {}});
+            let requested_schema = json!({"type": "object", "properties": {}, "required": []});
             return Ok(Elicitation { key, message, requested_schema });
         }
         Some(_) => return Err(Trouble::Nonsense("asks in a way that this server does not know")),
     }
-    let requested_schema = take("requestedSchema").unwrap_or(Value::Null);
+    let mut requested_schema = take("requestedSchema").unwrap_or(Value::Null);
     if super::schema::check(&requested_schema).is_err() {
         return Err(Trouble::Nonsense("asks for something whose form is not that of an object"));
+    }
+    // Readers of the frames are promised both keys.
+    if let Some(schema) = requested_schema.as_object_mut() {
+        schema.entry("properties").or_insert_with(|| json!({}));
+        schema.entry("required").or_insert_with(|| json!([]));
     }
     Ok(Elicitation { key, message, requested_schema })
 }
@@ -146,15 +151,17 @@ mod tests {
     }
 
     #[test]
-    fn a_form_is_a_question_with_its_schema_as_it_came() {
+    fn a_form_is_a_question_with_its_schema_as_it_came_and_the_keys_that_readers_need() {
         let schema =
             json!({"type": "object", "properties": {"z": {"type": "string"}, "a": {"type": "integer"}}});
+        let mut told = schema.clone();
+        told["required"] = json!([]);
         for params in [
             json!({"message": "Who?", "requestedSchema": schema}),
             json!({"mode": "form", "message": "Who?", "requestedSchema": schema}),
         ] {
             let question =
-                Elicitation { key: "q".into(), message: "Who?".into(), requested_schema: schema.clone() };
+                Elicitation { key: "q".into(), message: "Who?".into(), requested_schema: told.clone() };
             let expected = Wanted::Answers { questions: vec![question], request_state: Some("s".into()) };
             assert_eq!(read(ask(params)), Ok(expected));
         }
@@ -166,7 +173,10 @@ mod tests {
             read(ask(json!({"mode": "url", "message": "Sign in.", "url": "https://example.com/in?a=1"})));
         let Ok(Wanted::Answers { questions, .. }) = asked else { panic!("{asked:?}") };
         assert_eq!(questions[0].message, "Sign in.\nhttps://example.com/in?a=1");
-        assert_eq!(questions[0].requested_schema, json!({"type": "object", "properties": {}}));
+        assert_eq!(
+            questions[0].requested_schema,
+            json!({"type": "object", "properties": {}, "required": []})
+        );
     }
 
     #[test]
@@ -207,10 +217,10 @@ mod tests {
         };
         assert!(read(many(MAX_QUESTIONS)).is_ok());
         assert!(read(many(MAX_QUESTIONS + 1)).is_err());
-        let small = Options { max_result_bytes: 30, ..Options::default() };
+        let small = Options { max_result_bytes: 60, ..Options::default() };
         assert!(read_within(many(1), &small).is_ok());
         assert!(read_within(many(2), &small).is_err());
-        assert!(read_within(json!({"requestState": "s".repeat(31)}), &small).is_err());
+        assert!(read_within(json!({"requestState": "s".repeat(61)}), &small).is_err());
     }
 
     #[test]

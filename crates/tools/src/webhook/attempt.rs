@@ -53,6 +53,15 @@ impl Failure {
         }
     }
 
+    /// Tells whether the request may have had its effect.
+    fn is_unknown(&self) -> bool {
+        match self {
+            Self::Late | Self::Broken => true,
+            Self::Status { status, .. } => (500..=599).contains(status),
+            _ => false,
+        }
+    }
+
     pub(super) fn status(&self) -> Option<u16> {
         match self {
             Self::TooLarge { status, .. } | Self::NoText { status } | Self::Status { status, .. } => {
@@ -65,14 +74,21 @@ impl Failure {
     /// Puts the failure into words: for the model, and without what the tool said for whoever looks after it.
     pub(super) fn answer(&self) -> Answer {
         let trouble = self.trouble();
-        let output = match self {
+        let mut output = match self {
             Self::Status { status, words } if !words.is_empty() => {
                 format!("The tool failed: it answered with HTTP status {status} and said: {words}")
             }
             // Where the address leads is not the model's business.
             Self::Refused(_) => "The tool failed: this server does not call its address.".to_owned(),
+            // A success said that the work is done; a model that takes this for a failure would have it done again.
+            Self::TooLarge { .. } | Self::NoText { .. } => {
+                format!("It was carried out, but its result cannot be read: {trouble}")
+            }
             _ => format!("The tool failed: {trouble}"),
         };
+        if self.is_unknown() {
+            output.push_str(" Whether it was carried out is not known.");
+        }
         Answer { trouble: Some(trouble), ..Answer::error(output) }
     }
 

@@ -164,7 +164,7 @@ async fn a_result_has_its_largest_size_and_is_text() {
     failed(
         &answer,
         Some(200),
-        "The tool failed: its result is no text in UTF-8.",
+        "It was carried out, but its result cannot be read: its result is no text in UTF-8.",
         "its result is no text in UTF-8.",
     );
     assert_eq!(received.lock().unwrap().len(), 1);
@@ -187,6 +187,7 @@ async fn what_may_pass_is_tried_again_with_the_same_key() {
     let (address, received) = answering(500, "").await;
     let answer = ask(&repeatable(&format!("http://{address}/"))).await;
     assert_eq!((answer.answer.is_error, answer.status), (true, Some(500)));
+    assert!(answer.answer.output.ends_with("Whether it was carried out is not known."));
     assert_eq!(received.lock().unwrap().len(), 3, "two more attempts and no further one");
 }
 
@@ -211,7 +212,8 @@ async fn a_tool_that_is_too_slow_is_given_up() {
     let url = format!("http://{address}/");
     let patience = Duration::from_millis(50);
     let answer = ask(&Target { timeout: patience, ..target(&url) }).await;
-    failed(&answer, None, "The tool failed: it did not answer in time.", "it did not answer in time.");
+    let words = "The tool failed: it did not answer in time. Whether it was carried out is not known.";
+    failed(&answer, None, words, "it did not answer in time.");
     assert!(answer.duration >= patience);
     assert_eq!(*started.lock().unwrap(), 1);
     ask(&Target { timeout: patience, ..repeatable(&url) }).await;

@@ -31,18 +31,25 @@ async fn calls_of_a_run_that_begin_together_shake_hands_once() {
 
 #[tokio::test]
 async fn an_expired_session_is_begun_again_and_the_call_is_made_once() {
-    for status in [404, 400] {
-        let fake = offering(Wire::Sessions, Tool::new("pay").answers(Answer::text("paid"))).await;
-        let (mcp, server) = (mcp(), known(&fake, "2025-11-25"));
-        answer(&mcp, &server, &call_in_run("pay", 1)).await;
-        if status == 404 {
-            fake.expire_sessions();
-        } else {
-            fake.answer("pay", Answer::error(-32_000, "No valid session").fault(Fault::ErrorStatus(400)));
-        }
+    let fake = offering(Wire::Sessions, Tool::new("pay").answers(Answer::text("paid"))).await;
+    let (mcp, server) = (mcp(), known(&fake, "2025-11-25"));
+    answer(&mcp, &server, &call_in_run("pay", 1)).await;
+    fake.expire_sessions();
+    assert_eq!(answer(&mcp, &server, &call_in_run("pay", 1)).await.output, "paid");
+    let sessions: Vec<_> = fake.calls().into_iter().filter_map(|called| called.session).collect();
+    assert_eq!(sessions, ["session-1", "session-2"]);
+}
+
+#[tokio::test]
+async fn a_call_that_is_refused_with_400_is_not_repeated_and_the_next_one_has_another_session() {
+    let fake = offering(Wire::Sessions, Tool::new("pay").answers(Answer::text("paid"))).await;
+    let (mcp, server) = (mcp(), known(&fake, "2025-11-25"));
+    answer(&mcp, &server, &call_in_run("pay", 1)).await;
+    for (words, sessions) in [("The amount is wrong", 1), ("No valid session", 2)] {
+        fake.answer("pay", Answer::error(-32_000, words).fault(Fault::ErrorStatus(400)));
+        assert!(answer(&mcp, &server, &call_in_run("pay", 1)).await.is_error);
         assert_eq!(answer(&mcp, &server, &call_in_run("pay", 1)).await.output, "paid");
-        let sessions: Vec<_> = fake.calls().into_iter().filter_map(|called| called.session).collect();
-        assert_eq!(sessions, ["session-1", "session-2"]);
+        assert_eq!(opened(&fake), sessions);
     }
 }
 

@@ -72,8 +72,8 @@ pub(crate) async fn test(
     let name = path.text("name");
     let args = body.fields().object("args")?.cloned().unwrap_or_default();
     let found = project.project_tools_named(&[name.to_owned()]).await?.pop();
-    let (tool, secret) = found.ok_or_else(no_tool)?;
-    let target = target(&tool, secret.as_deref())?;
+    let (record, secret) = found.ok_or_else(no_tool)?;
+    let target = target(&record.tool, secret.as_deref())?;
     let WebhookAnswer { answer, status, duration } =
         app.tools.webhooks.call(&target, &call(&app, name, args), None).await;
     let error = answer.is_error.then(|| answer.trouble.unwrap_or_default());

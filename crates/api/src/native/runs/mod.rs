@@ -7,8 +7,8 @@ mod list;
 mod list_all;
 mod record;
 mod replay;
-mod reply;
-mod stream;
+pub(crate) mod reply;
+pub(crate) mod stream;
 mod submit;
 
 use utoipa_axum::router::OpenApiRouter;

@@ -132,6 +132,9 @@ pub(super) struct ActorOut {
 pub(super) struct RunErrorOut {
     code: String,
     message: String,
+    /// There and true where the same may succeed later: the provider was down or throttling.
+    #[schema(required = false)]
+    transient: bool,
 }
 
 impl From<RunRecord> for RunOut {

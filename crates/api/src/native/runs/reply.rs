@@ -78,7 +78,7 @@ pub(super) async fn answer(
 }
 
 /// Says of a run that was started that it goes on, though its caller cannot be told how.
-fn goes_on(problem: Problem, run: RunId) -> Problem {
+pub(crate) fn goes_on(problem: Problem, run: RunId) -> Problem {
     let mut problem = problem.after_work();
     problem.message = format!(
         "The run {run} was started and goes on, but this answer cannot wait for it. Read it with GET …/runs/{run}; do not \
@@ -129,7 +129,7 @@ fn duplicate(record: &RunRecord) -> Response {
 }
 
 /// Names run and thread in the head, so that both are known while the run is still queued.
-pub(super) fn name_run(response: &mut Response, run: RunId, thread_id: &str) {
+pub(crate) fn name_run(response: &mut Response, run: RunId, thread_id: &str) {
     let headers = response.headers_mut();
     if let Ok(run) = HeaderValue::from_str(&run.to_string()) {
         headers.insert("ic-run-id", run);
@@ -137,6 +137,24 @@ pub(super) fn name_run(response: &mut Response, run: RunId, thread_id: &str) {
     if let Ok(thread) = HeaderValue::from_str(&in_head(thread_id)) {
         headers.insert("ic-thread-id", thread);
     }
+}
+
+/// Reads a thread's name from a head, as [`in_head`] writes it. None where it is none that a thread can have.
+pub(crate) fn from_head(written: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(written.len());
+    let mut left = written.bytes();
+    while let Some(byte) = left.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+        let (high, low) = (digit(left.next())?, digit(left.next())?);
+        bytes.push(u8::try_from(high * 16 + low).ok()?);
+    }
+    let name = String::from_utf8(bytes).ok()?;
+    let is_name = (1..=255).contains(&name.chars().count()) && !name.contains('\0');
+    is_name.then_some(name)
 }
 
 /// Writes a thread's name for a head. It may be any text; what is not visible ASCII is percent-encoded, and so is `%`.
@@ -162,6 +180,12 @@ mod tests {
     fn a_name_of_a_thread_can_be_read_back_from_the_head() {
         assert_eq!(in_head("thr_1-a.b::c"), "thr_1-a.b::c");
         assert_eq!(in_head(" Grüße\n100%"), "%20Gr%C3%BC%C3%9Fe%0A100%25");
+        for name in ["thr_1-a.b::c", " Grüße\n100%"] {
+            assert_eq!(from_head(&in_head(name)).as_deref(), Some(name));
+        }
+        for wrong in ["", "%", "%2", "%zz", "%ff", "a%00", &"x".repeat(256)] {
+            assert_eq!(from_head(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -10,9 +10,9 @@ use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
 /// Silence after which a comment is sent, so that nobody in between takes the connection for dead.
-const SILENCE: Duration = Duration::from_secs(15);
+pub(crate) const SILENCE: Duration = Duration::from_secs(15);
 /// A comment line; readers of event streams skip it.
-const COMMENT: Bytes = Bytes::from_static(b":\n\n");
+pub(crate) const COMMENT: Bytes = Bytes::from_static(b":\n\n");
 
 /// The two ways a stream goes on.
 enum State {
@@ -51,7 +51,7 @@ pub(crate) fn single(event: &str, payload: &serde_json::Value) -> Response {
     event_stream(Body::from(format!(":\n\nevent: {event}\ndata: {payload}\n\n")))
 }
 
-fn event_stream(body: Body) -> Response {
+pub(crate) fn event_stream(body: Body) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));

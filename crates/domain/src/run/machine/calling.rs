@@ -37,6 +37,23 @@ impl Run {
         self.go_on_if_settled(frames)
     }
 
+    /// Notes of the calls that are under way when a run ends that nobody knows their outcome: each may have been carried out.
+    pub(super) fn leave_begun_calls(&mut self) {
+        let Phase::Calling(step) = &mut self.phase else { return };
+        let mut unknown = Vec::new();
+        for call in step.calls_mut().filter(|call| call.state == State::Begun) {
+            call.settle(ToolResult::error(&call.call, OUTCOME_UNKNOWN));
+            let (tool, id) = (&call.call.name, &call.call.id);
+            unknown.push(Warning {
+                code: "outcome_unknown".to_owned(),
+                message: format!(
+                    "The run ended during the call {id} of `{tool}`. Whether it was carried out is not known."
+                ),
+            });
+        }
+        unknown.into_iter().for_each(|warning| self.warn(warning));
+    }
+
     /// Calls the model again once every call has its result.
     pub(super) fn go_on_if_settled(&mut self, mut frames: Vec<Frame>) -> Vec<Frame> {
         if let Phase::Calling(step) | Phase::Paused(step) = &self.phase

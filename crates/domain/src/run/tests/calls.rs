@@ -1,6 +1,10 @@
 //! Calls that this server carries out.
 
+use serde_json::{from_value, json, to_value};
+
 use super::*;
+use crate::ids::{McpServerId, ProjectToolId};
+use crate::tools::Identity;
 
 fn calling(plans: &[(&str, Plan)]) -> Run {
     drive(vec![started(), asking(plans)]).0
@@ -108,4 +112,68 @@ fn a_warning_is_kept_once() {
     let (run, frames) = drive(vec![started(), warned(), warned()]);
     assert_eq!(run.warnings(), std::slice::from_ref(&warning));
     assert_eq!(frames.len(), 1);
+}
+
+#[test]
+fn a_plan_that_does_not_say_which_tool_it_means_is_read_all_the_same() {
+    let plan = server(true);
+    let stored = json!({"carrier": {"kind": "server", "is_repeatable": true}});
+    assert_eq!(to_value(&plan).unwrap(), stored);
+    assert_eq!(from_value::<Plan>(stored).unwrap(), plan);
+}
+
+#[test]
+fn a_plan_keeps_which_tool_it_means() {
+    for tool in [
+        Identity::Hosted { function: "calculate".into() },
+        Identity::Project { id: ProjectToolId::from_bytes([7; 16]) },
+        Identity::Mcp { server: McpServerId::from_bytes([7; 16]), tool: "files/read".into() },
+    ] {
+        let plan = Plan { tool: Some(tool), ..server(false) };
+        assert_eq!(from_value::<Plan>(to_value(&plan).unwrap()).unwrap(), plan);
+    }
+}
+
+fn result_of<'a>(run: &'a Run, id: &str) -> &'a str {
+    let found = run.transcript().iter().find_map(|item| match item {
+        Item::ToolResult(result) if result.call_id == id => Some(result.output.as_str()),
+        _ => None,
+    });
+    found.unwrap()
+}
+
+#[test]
+fn of_a_call_under_way_when_the_run_ends_nobody_knows_the_outcome() {
+    for end in [
+        Input::Cancelled { reason: None, said: String::new() },
+        Input::Abandoned { message: "gave up".into(), said: String::new() },
+    ] {
+        let mut run = calling(&[("begun", server(false)), ("later", server(false))]);
+        run.apply(intended(&["begun"])).unwrap();
+        run.apply(end).unwrap();
+        assert_eq!(result_of(&run, "begun"), r#"{"error":"outcome_unknown"}"#);
+        assert!(result_of(&run, "later").contains("not finished"));
+        let codes: Vec<_> = run.warnings().iter().map(|warning| warning.code.as_str()).collect();
+        assert_eq!(codes, ["outcome_unknown"]);
+    }
+}
+
+#[test]
+fn a_call_that_had_asked_something_back_is_not_told_as_never_made() {
+    let approval = ApprovalId::from_bytes([7; 16]);
+    let question = Elicitation {
+        approval,
+        key: "q".into(),
+        message: "?".into(),
+        requested_schema: serde_json::json!({}),
+    };
+    let mut run = calling(&[("pay", server(false))]);
+    run.apply(intended(&["pay"])).unwrap();
+    let gate = crate::tools::Gate::default();
+    run.apply(Input::Asked { call_id: "pay".into(), questions: vec![question], gate, request_state: None })
+        .unwrap();
+    run.apply(Input::Paused { at: crate::clock::Timestamp::from_seconds(1) }).unwrap();
+    let choice = Choice::Reject { reason: None };
+    run.apply(Input::Decided { approval, choice, messages: vec![] }).unwrap();
+    assert!(result_of(&run, "pay").contains("had been started and was not finished"));
 }

@@ -114,10 +114,19 @@ impl Play {
 
     fn take(&mut self, input: Input) -> bool {
         let before = self.run.clone();
+        let begun = self.begun();
+        let ends = matches!(input, Input::Cancelled { .. } | Input::Abandoned { .. });
         let Ok(frames) = self.run.apply(input.clone()) else {
             assert_eq!(self.run, before, "a refused input changes nothing");
             return false;
         };
+        for call in begun.iter().filter(|_| ends) {
+            let is_unknown = self.run.transcript().iter().any(|item| {
+                matches!(item, Item::ToolResult(result) if result.call_id == call.call.id
+                    && result.output.ends_with(r#"{"error":"outcome_unknown"}"#))
+            });
+            assert!(is_unknown, "a call under way when its run ends may have been carried out");
+        }
         self.frames.extend(frames);
         if input.is_journaled() {
             self.journal.push((input, self.run.next_seq()));
@@ -147,7 +156,7 @@ impl Play {
             approval: self.approval(),
             gate: Gate { on_reject, expires_in_seconds: 60 },
         });
-        Plan { carrier, gate }
+        Plan { carrier, gate, tool: None }
     }
 
     /// Returns the calls under way.
@@ -265,7 +274,12 @@ impl Play {
             }
             Move::Fail => {
                 let said = self.run.saying().to_owned();
-                self.take(Input::CallFailed { code: Code::ModelRequestFailed, message: "down".into(), said });
+                self.take(Input::CallFailed {
+                    code: Code::ModelRequestFailed,
+                    message: "down".into(),
+                    transient: true,
+                    said,
+                });
             }
             Move::Crash => {
                 let mut reborn = Run::replay(LIMITS, None, self.journal.clone()).unwrap();

@@ -40,7 +40,7 @@ fn result(id: &str) -> ToolResult {
 
 /// A call that this server makes at once.
 fn server(is_repeatable: bool) -> Plan {
-    Plan { carrier: Carrier::Server { is_repeatable }, gate: None }
+    Plan { carrier: Carrier::Server { is_repeatable }, gate: None, tool: None }
 }
 
 fn asking(calls: &[(&str, Plan)]) -> Input {
@@ -157,8 +157,12 @@ fn a_run_that_only_calls_tools_is_stopped_as_a_loop() {
 
 #[test]
 fn a_provider_failure_after_tools_have_run_is_the_runs_failure() {
-    let failed =
-        || Input::CallFailed { code: Code::ModelRequestFailed, message: "down".into(), said: String::new() };
+    let failed = || Input::CallFailed {
+        code: Code::ModelRequestFailed,
+        message: "down".into(),
+        transient: true,
+        said: String::new(),
+    };
     let (before, _) = drive(vec![started(), failed()]);
     assert!(matches!(before.ending(), Some(Ending::Failed { code: Code::ModelRequestFailed, .. })));
     let calling = asking(&[("c1", server(true))]);
@@ -202,7 +206,7 @@ fn an_answer_without_the_call_that_was_asked_for_is_asked_for_once_more_and_then
 
 #[test]
 fn calls_of_the_callers_own_functions_end_the_turn_and_stay_open() {
-    let client = || Plan { carrier: Carrier::Client, gate: None };
+    let client = || Plan { tool: None, carrier: Carrier::Client, gate: None };
     let (run, frames) = drive(vec![
         started(),
         asking(&[("c1", client()), ("c2", Plan::nobody("no such")), ("c3", client())]),

@@ -13,7 +13,7 @@ fn approval(number: u8) -> ApprovalId {
 
 fn gated(number: u8, on_reject: OnReject, carrier: Carrier) -> Plan {
     let gate = Gate { on_reject, expires_in_seconds: 60 };
-    Plan { carrier, gate: Some(Gated { approval: approval(number), gate }) }
+    Plan { carrier, gate: Some(Gated { approval: approval(number), gate }), tool: None }
 }
 
 fn ends(number: u8) -> Plan {
@@ -25,7 +25,7 @@ fn continues(number: u8) -> Plan {
 }
 
 fn external() -> Plan {
-    Plan { carrier: Carrier::Caller, gate: None }
+    Plan { carrier: Carrier::Caller, gate: None, tool: None }
 }
 
 fn pause() -> Input {
@@ -147,7 +147,7 @@ fn results_from_outside_move_the_run_on_when_the_last_is_there() {
 
 #[test]
 fn what_comes_with_a_result_is_read_behind_all_results() {
-    let external = || Plan { carrier: Carrier::Caller, gate: None };
+    let external = || Plan { tool: None, carrier: Carrier::Caller, gate: None };
     let (mut run, _) = drive(vec![
         started(),
         asking(&[("c1", external()), ("c2", external())]),

@@ -10,7 +10,7 @@ use testkit::http::Client;
 
 use super::callable;
 use crate::raw;
-use crate::support::{Operation, entries, id, minted, organization, own_path, project, redacted};
+use crate::support::{Operation, acting, entries, id, minted, organization, own_path, project, redacted};
 
 pub(super) async fn taking_bodies(server: &Server) -> Vec<(Operation, Client)> {
     let mut operations = callable(server).await;
@@ -159,8 +159,17 @@ pub(super) fn good_body(operation: &Operation, smith: &Smith) -> Value {
         "tenant.models.keys.put" | "smiths.models.keys.put" => {
             json!({"api_key": "k", "base_url": "https://host.example"})
         }
+        "conversations.create" | "conversations.update" => json!({"title": "a"}),
+        "embeddings.create" => json!({"input": "a"}),
+        "completions.create" => json!({"messages": [{"role": "user", "content": "a"}]}),
         other => panic!("say here what {other} takes"),
     }
+}
+
+/// Makes a conversation of a smith, and returns its id.
+pub(super) async fn conversation(server: &Server, smith: &Smith) -> String {
+    let client = server.admin().with_header("ic-smith-id", &smith.id);
+    id(&client.post("/v1/conversations", &json!({})).await.expect(200)).to_owned()
 }
 
 /// Fields of the answers to pauses, which a cancellation does not look at.
@@ -174,6 +183,7 @@ async fn every_field_of_a_wrong_type_is_named_and_nothing_is_done() {
         let run = smith.run(&json!({"input": "Hello"})).await;
         let organization = organization(&server).await;
         let (_, made) = project(&server, &organization, "shop").await;
+        let conversation = conversation(&server, &smith).await;
         let lists = [
             "/v1/agents",
             "/v1/smiths",
@@ -206,7 +216,9 @@ async fn every_field_of_a_wrong_type_is_named_and_nothing_is_done() {
                 ("provider", "openai"),
                 ("name", "card"),
                 ("version", "1"),
+                ("cnvId", &conversation),
             ]);
+            let client = acting(&client, &operation, &smith.id);
             let method = operation.method.as_str().to_lowercase();
             let schema = &document["paths"][&operation.template][method]["requestBody"]["content"];
             let name = schema["application/json"]["schema"]["$ref"].as_str().expect("a body has a schema");
@@ -238,6 +250,9 @@ async fn every_field_of_a_wrong_type_is_named_and_nothing_is_done() {
                         "invalid_auth_kind",
                         "invalid_approval_policy",
                         "unsupported_policy_rule",
+                        "invalid_reasoning_effort",
+                        "invalid_tool_choice",
+                        "unsupported_tools",
                     ];
                     assert!(code == "invalid_input" || own_codes.contains(&code), "{body}: {answer}");
                     checked += 1;

@@ -9,8 +9,8 @@ use serde_json::json;
 use testkit::http::Client;
 
 use self::bodies::Bodies;
-use super::bodies::{good_body, taking_bodies};
-use crate::support::{Operation, id, organization, project};
+use super::bodies::{conversation, good_body, taking_bodies};
+use crate::support::{Operation, acting, id, organization, project};
 
 /// How many bodies each operation gets of each seed.
 const BODIES_OF_A_SEED: usize = 30;
@@ -51,6 +51,8 @@ async fn check(engine: Engine, seeds: [u64; 5]) {
         // What a strange body makes of a smith must not spare the next operation its work.
         let smith = server.smith(json!({"model": "scripted/quick"})).await;
         let run = smith.run(&json!({"input": "Hello"})).await;
+        let conversation = conversation(&server, &smith).await;
+        let client = acting(&client, &operation, &smith.id);
         let owner = if operation.is_of_organization() { &made } else { &smith.id };
         let path = operation.path(&[
             ("aid", &smith.agent),
@@ -59,6 +61,7 @@ async fn check(engine: Engine, seeds: [u64; 5]) {
             ("version", "1"),
             ("provider", "openai_compatible"),
             ("name", "card"),
+            ("cnvId", &conversation),
         ]);
         let bodies = Bodies::of(&document, &operation, good_body(&operation, &smith), &smith.id);
         for seed in seeds {
@@ -93,6 +96,8 @@ async fn what_was_kept_can_be_read(server: &Server, organization: &Client, smith
     {
         admin.get(path).await.expect(200);
     }
+    let acting = admin.with_header("ic-smith-id", &smith.id);
+    acting.get("/v1/conversations?limit=200").await.expect(200);
     for path in ["/v1/organization/projects?limit=200", "/v1/organization/keys?limit=200"] {
         organization.get(path).await.expect(200);
     }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::callable;
 use crate::raw;
-use crate::support::{NOBODY, minted, operations, own_path};
+use crate::support::{NOBODY, acting, minted, operations, own_path};
 
 #[tokio::test]
 async fn every_list_checks_its_limit_and_cursor() {
@@ -15,7 +15,7 @@ async fn every_list_checks_its_limit_and_cursor() {
         let smith = server.smith(json!({})).await;
         server.smith(json!({})).await;
         let mut lists = callable(&server).await;
-        lists.retain(|(operation, _)| operation.query.iter().any(|name| name == "limit"));
+        lists.retain(|(operation, _)| operation.query.iter().any(|name| name == "cursor"));
         assert!(lists.len() >= 6, "{lists:?}");
         for (operation, client) in &lists {
             let path = own_path(operation, &smith);
@@ -143,6 +143,7 @@ async fn no_value_in_a_query_or_path_is_too_strange() {
         ];
         for (operation, client) in callable(&server).await {
             let path = own_path(&operation, &smith);
+            let client = acting(&client, &operation, &smith.id);
             for name in &operation.query {
                 for value in strange {
                     let answer = client.get(&format!("{path}?{name}={value}")).await;
@@ -157,7 +158,9 @@ async fn no_value_in_a_query_or_path_is_too_strange() {
                 }
             }
             // Each place of the path in turn, the others as they should be.
-            for place in ["pid", "rid", "tid", "kid", "provider", "aid", "name", "slug", "version"] {
+            for place in
+                ["pid", "rid", "tid", "kid", "provider", "aid", "name", "slug", "version", "cnvId", "model"]
+            {
                 if !operation.has(place) {
                     continue;
                 }
@@ -174,6 +177,8 @@ async fn no_value_in_a_query_or_path_is_too_strange() {
                         ("name", "card"),
                         ("slug", "nothing"),
                         ("version", "1"),
+                        ("cnvId", NOBODY),
+                        ("model", "nothing"),
                     ];
                     let places = usual.map(|(name, usual)| (name, if name == place { value } else { usual }));
                     let body =
@@ -190,6 +195,11 @@ async fn no_value_in_a_query_or_path_is_too_strange() {
                         assert_eq!(answer.error("code") == "invalid_name", !is_name, "{answer}");
                     } else if answer.status == 422 {
                         answer.expect_error_about(422, "unknown_provider", "provider");
+                    } else if place == "cnvId" {
+                        // What is not even text is no path that anything could have.
+                        let code =
+                            if value.starts_with("%ff") { "not_found" } else { "conversation_not_found" };
+                        answer.expect_error(404, code);
                     } else {
                         answer.expect_error(404, "not_found");
                     }

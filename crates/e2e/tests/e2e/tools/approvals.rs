@@ -10,13 +10,13 @@ use super::{asks_for, events, register, results, smith_with, submit, submit_path
 use crate::support::{entries, id, pages, redacted};
 
 /// A server with a webhook tool whose calls a human must agree to.
-struct Gated {
-    receiver: Receiver,
-    upstream: Upstream,
-    smith: Smith,
+pub(super) struct Gated {
+    pub(super) receiver: Receiver,
+    pub(super) upstream: Upstream,
+    pub(super) smith: Smith,
 }
 
-async fn gated(server: &Server, on_reject: &str) -> Gated {
+pub(super) async fn gated(server: &Server, on_reject: &str) -> Gated {
     let receiver = Receiver::start().await;
     let tool =
         json!({"execution": "webhook", "url": receiver.url(), "approval": "always", "on_reject": on_reject});
@@ -28,7 +28,7 @@ async fn gated(server: &Server, on_reject: &str) -> Gated {
     Gated { receiver, upstream, smith }
 }
 
-fn decision(run: &Value, decision: &str) -> Value {
+pub(super) fn decision(run: &Value, decision: &str) -> Value {
     let approval = &run["output"]["tool_calls"][0]["approval_id"];
     json!({"kind": "approval_decision", "approval_id": approval, "decision": decision})
 }

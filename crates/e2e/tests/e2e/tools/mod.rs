@@ -5,6 +5,7 @@ mod calls;
 mod elicitation;
 mod external;
 mod faults;
+mod planned;
 
 use e2e::{Server, Smith};
 use serde_json::{Value, json};

@@ -1,3 +1,4 @@
+mod thread;
 mod turns;
 mod unreadable;
 

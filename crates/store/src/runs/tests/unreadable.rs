@@ -16,7 +16,7 @@ const DAMAGES: [&str; 6] = [
 ];
 
 fn given_up() -> Ending {
-    Ending::Failed { code: Code::ResumeFailed, message: "It was given up.".to_owned() }
+    Ending::Failed { code: Code::ResumeFailed, message: "It was given up.".to_owned(), transient: false }
 }
 
 async fn damage(store: &Store, sql: &'static str) {

@@ -2,6 +2,7 @@
 
 mod anthropic;
 mod chat;
+mod embeddings;
 mod gemini;
 mod responses;
 
@@ -14,6 +15,7 @@ use super::{Received, Reply};
 pub(super) enum Wire {
     Responses,
     Chat,
+    Embeddings,
     Anthropic,
     Gemini,
 }
@@ -69,6 +71,7 @@ impl Wire {
         match received.method.as_str() {
             "POST" if path.ends_with("/responses") => Some(Self::Responses),
             "POST" if path.ends_with("/chat/completions") => Some(Self::Chat),
+            "POST" if path.ends_with("/embeddings") => Some(Self::Embeddings),
             "POST" if path.ends_with("/messages") => Some(Self::Anthropic),
             "POST" if path.ends_with(":generateContent") || path.ends_with(":streamGenerateContent") => {
                 Some(Self::Gemini)
@@ -94,6 +97,7 @@ impl Wire {
         match self {
             Self::Responses => responses::script(reply, request, number),
             Self::Chat => chat::script(reply, request, number),
+            Self::Embeddings => embeddings::script(reply, request),
             Self::Anthropic => anthropic::script(reply, request, number),
             Self::Gemini => gemini::script(reply, number),
         }
@@ -103,7 +107,7 @@ impl Wire {
     pub(super) fn error(self, status: u16) -> Value {
         let message = format!("scripted refusal {status}");
         match self {
-            Self::Responses | Self::Chat => {
+            Self::Responses | Self::Chat | Self::Embeddings => {
                 let (kind, code) = match status {
                     401 => ("invalid_request_error", "invalid_api_key"),
                     404 => ("invalid_request_error", "model_not_found"),
@@ -145,7 +149,7 @@ impl Wire {
                 named(&json!({"type": "error", "code": "server_error", "message": "scripted error",
                 "param": null, "sequence_number": 1000}))
             }
-            Self::Chat => unnamed(&self.error(500)),
+            Self::Chat | Self::Embeddings => unnamed(&self.error(500)),
             Self::Anthropic => named(&self.error(529)),
             Self::Gemini => unnamed(&self.error(503)),
         }

@@ -1,0 +1,148 @@
+//! Whether what is submitted fits what a run waits for.
+
+use domain::ids::ApprovalId;
+use domain::items::ToolResult;
+use domain::run::{Choice, Question, Run, Status};
+use domain::{Code, Problem, Timestamp};
+use store::ProjectStore;
+use store::runs::{RunRecord, Saved};
+
+use super::{ResultIn, Submitted};
+use crate::toolbox::{Gathered, fits};
+use crate::{Engine, driver};
+
+/// What was known of an approval before a decision came.
+pub(super) enum Before {
+    /// The same was decided already.
+    Decided(Submitted),
+    Open {
+        expires_at: Timestamp,
+    },
+}
+
+impl Engine {
+    /// Answers a decision that was taken before: the same again is no error, the opposite is one.
+    pub(super) async fn before(
+        &self,
+        project: &ProjectStore,
+        record: &RunRecord,
+        approval: ApprovalId,
+        choice: &Choice,
+    ) -> Result<Before, Problem> {
+        let found = project.approval(approval).await?.filter(|found| found.run == record.id);
+        if found.is_none() && !record.status.is_paused() {
+            return Err(not_paused(record.status));
+        }
+        let Some(found) = found else {
+            let message = "The run has no such approval. Its pending ones are in `output.tool_calls`.";
+            return Err(Problem::invalid_input("approval_id", message));
+        };
+        let wanted = match choice {
+            Choice::Approve { .. } => "approved",
+            Choice::Reject { .. } => "rejected",
+        };
+        match found.status.as_str() {
+            "pending" => Ok(Before::Open { expires_at: found.expires_at }),
+            status if status == wanted => {
+                let thread_id = record.thread_id.clone();
+                Ok(Before::Decided(Submitted { thread_id, from: record.next_seq }))
+            }
+            status => {
+                let message = format!("The approval was {status} already; that is not taken back.");
+                Err(Problem::new(Code::RunNotPaused, message).at("approval_id"))
+            }
+        }
+    }
+
+    /// Checks what comes with an approval: arguments against the tool's schema, an answer against what was asked for.
+    pub(super) async fn check(
+        &self,
+        project: &ProjectStore,
+        saved: &Saved,
+        machine: &Run,
+        question: &Question,
+        choice: &Choice,
+    ) -> Result<(), Problem> {
+        let Choice::Approve { args, content } = choice else { return Ok(()) };
+        if let Some(elicitation) = &question.elicitation {
+            let Some(content) = content else {
+                let message = "The tool asks for something: give it as `content`, an object that fits `requested_schema`.";
+                return Err(Problem::invalid_input("content", message));
+            };
+            return fits(&elicitation.requested_schema, content).map_err(|why| {
+                Problem::invalid_input("content", format!("`content` is not what was asked for. {why}"))
+            });
+        }
+        let Some(args) = args else { return Ok(()) };
+        let step = machine.step();
+        let call = step.and_then(|step| {
+            step.questions().find(|(_, other)| other.approval == question.approval).map(|(call, _)| call)
+        });
+        let inner = &self.inner;
+        let now = inner.store.ids().now();
+        let gathered = Gathered::new(&inner.tools, &inner.retry, project, &saved.config.config, now).await?;
+        let Some(offer) = call.and_then(|call| gathered.toolbox.of(call)) else {
+            let message = "The tool is not there any more, so its arguments cannot be checked. Approve or reject the call as it is.";
+            return Err(Problem::invalid_input("args", message));
+        };
+        offer.check(args).map_err(|why| {
+            Problem::invalid_input("args", format!("`args` do not fit the tool's schema. {why}"))
+        })
+    }
+}
+
+pub(super) fn not_paused(status: Status) -> Problem {
+    let message = format!("The run is {} and does not wait for this.", status.as_str());
+    Problem::new(Code::RunNotPaused, message)
+}
+
+pub(super) fn find(machine: &Run, approval: ApprovalId) -> Option<&Question> {
+    let mut questions = machine.step()?.questions();
+    questions.find(|(_, question)| question.approval == approval).map(|(_, question)| question)
+}
+
+pub(super) fn open_question<'a>(
+    machine: &'a Run,
+    record: &RunRecord,
+    approval: ApprovalId,
+) -> Result<&'a Question, Problem> {
+    let question = find(machine, approval).filter(|question| question.choice.is_none());
+    question.filter(|_| machine.status().is_paused()).ok_or_else(|| not_paused(record.status))
+}
+
+/// Makes the input of results, each of a call that waits for one.
+pub(super) fn results_for(
+    machine: &Run,
+    record: &RunRecord,
+    results: &[ResultIn],
+    limit: usize,
+) -> Result<Vec<ToolResult>, Problem> {
+    if !machine.status().is_paused() {
+        return Err(not_paused(record.status));
+    }
+    let pending = machine.pending();
+    let mut made: Vec<ToolResult> = Vec::with_capacity(results.len());
+    for result in results {
+        let call = pending.iter().find(|call| call.tool_call_id == result.call_id);
+        let is_second = made.iter().any(|other| other.call_id == result.call_id);
+        match call {
+            Some(call) if call.approval_id.is_none() && !is_second => made.push(ToolResult {
+                call_id: result.call_id.clone(),
+                name: call.tool.clone(),
+                output: driver::cut(result.output.clone(), limit),
+                is_error: result.is_error,
+                attachments: Vec::new(),
+            }),
+            Some(_) if !is_second => {
+                let message =
+                    "That call waits for a decision, not for a result. Submit an `approval_decision` first.";
+                return Err(Problem::invalid_input(&result.at, message));
+            }
+            _ => {
+                let message = "The run waits for no result of such a call. The pending calls are in `output.tool_calls`.";
+                return Err(Problem::invalid_input(&result.at, message));
+            }
+        }
+    }
+    Ok(made)
+}
