@@ -23,7 +23,8 @@ use crate::extract::{Caller, Earlier, Fields, Idempotency, JsonBody, Once, mark_
 use crate::native::runs::reply::{goes_on, name_run};
 use crate::openai::identity::acting_smith;
 use crate::openai::turn::{
-    self, Asking, Chosen, Conversation, Resolved, Turn, effort, functions, sampling, tool_choice,
+    self, Asking, CancelOnDrop, Chosen, Conversation, Resolved, Turn, effort, functions, sampling,
+    tool_choice,
 };
 
 /// How the caller wants to hear of the response.
@@ -121,7 +122,8 @@ pub(crate) async fn create(
     if turn.response_format.is_some() && place.is_named {
         return Err(stateless().into());
     }
-    let Some(started) = turn::start(&app, &project, smith, turn).await? else {
+    let Some((started, _guard)) = turn::start(&app, &project, smith, turn, |_| CancelOnDrop::never()).await?
+    else {
         // The same request was faster elsewhere.
         let response = repeated(&app, &project, &once, wanted).await?;
         return response.ok_or_else(|| Problem::internal().into());

@@ -3,12 +3,16 @@
 use std::collections::HashMap;
 
 use domain::Timestamp;
-use domain::ids::ApprovalId;
+use domain::ids::{ApprovalId, McpServerId};
 use domain::items::{ToolCall, ToolResult};
 use domain::run::{Carrier, Choice, Input, Plan};
+use domain::tools::Identity;
 use domain::usage::Tokens;
 use serde_json::{Map, Value};
 use store::runs::{RunRecord, Saved};
+
+/// What an MCP server goes for that is registered no more.
+const REMOVED: &str = "mcp";
 
 /// A reading of a run's journal. What it says of a call never changes once it is said.
 #[derive(Clone, Debug, Default)]
@@ -20,8 +24,8 @@ pub(super) struct Facts {
     tokens: Vec<(u64, Tokens)>,
     /// The calls of the newest answer that its caller carries out.
     handed_over: Vec<ToolCall>,
-    /// What each tool's server is called, by the name that the model knows the tool by.
-    pub(super) labels: HashMap<String, String>,
+    /// The names of the MCP servers that were called.
+    pub(super) servers: HashMap<McpServerId, String>,
     /// The seq up to which the reading goes.
     pub(super) next_seq: u64,
     pub(super) ended_at: Option<Timestamp>,
@@ -86,14 +90,10 @@ impl Facts {
         if written.is_empty() { "{}".to_owned() } else { written.to_owned() }
     }
 
-    /// Names the tools of this server that were called.
-    pub(super) fn called(&self) -> Vec<String> {
-        let by_server = |plan: &Plan| matches!(plan.carrier, Carrier::Server { .. });
-        let calls = self.calls.values().filter(|(_, plan)| plan.as_ref().is_some_and(by_server));
-        let mut names: Vec<String> = calls.map(|(call, _)| call.name.clone()).collect();
-        names.sort_unstable();
-        names.dedup();
-        names
+    /// Tells whether an MCP server was called.
+    pub(super) fn has_servers(&self) -> bool {
+        let mut plans = self.calls.values().filter_map(|(_, plan)| plan.as_ref());
+        plans.any(|plan| matches!(plan.tool, Some(Identity::Mcp { .. })))
     }
 
     pub(super) fn result(&self, call: &str) -> Option<&str> {
@@ -105,9 +105,13 @@ impl Facts {
         &self.handed_over
     }
 
-    /// Names the server of a tool.
-    pub(super) fn label(&self, tool: &str) -> &str {
-        self.labels.get(tool).map_or("hosted", String::as_str)
+    /// Names who carries a call out: its MCP server, or what else this server has tools from.
+    pub(super) fn label(&self, call: &str) -> &str {
+        match self.plan(call).and_then(|plan| plan.tool.as_ref()) {
+            Some(Identity::Mcp { server, .. }) => self.servers.get(server).map_or(REMOVED, String::as_str),
+            Some(Identity::Project { .. }) => "webhook",
+            Some(Identity::Hosted { .. } | Identity::Client { .. }) | None => "hosted",
+        }
     }
 
     /// Adds up what the run had used when the frame `seq` was stored.

@@ -84,6 +84,8 @@ pub(super) fn step(item: &Value, at: &str, limits: InputLimits) -> Result<Vec<St
         "message" => message(item, at, limits),
         "function_call" => {
             let id = text("call_id")?;
+            // Its result is on record under the name that the run knows it by.
+            let id = composite(id).map_or(id, |(_, call)| call);
             entry(Entry::Item(call(id, text("name")?, item)))
         }
         "function_call_output" => {

@@ -310,7 +310,7 @@ impl Teller<'_> {
         let was_asked = self.projection.times.get(call).is_some_and(|times| *times > 1);
         let item = McpCall {
             id: &calling.id,
-            server_label: facts.label(&calling.name),
+            server_label: facts.label(call),
             name: &calling.name,
             arguments: &facts.arguments(call),
             approval_request_id: (was_asked || facts.is_gated(call)).then_some(request.as_str()),
@@ -383,7 +383,7 @@ impl Teller<'_> {
             return;
         }
         let arguments = Value::Object(args.clone()).to_string();
-        let item = items::approval_request(&id, facts.label(tool), tool, &arguments);
+        let item = items::approval_request(&id, facts.label(call), tool, &arguments);
         let index = self.add(item.clone());
         self.done(index, item);
     }

@@ -1,7 +1,5 @@
 //! Reading a run as a response: its record, its journal, and the frames that are stored of it.
 
-use std::collections::HashMap;
-
 use domain::frames::Frame;
 use domain::ids::RunId;
 use domain::principals::{Permission, Principal};
@@ -59,23 +57,10 @@ pub(super) async fn saved(project: &ProjectStore, run: RunId) -> Result<Saved, P
 /// Reads what the journal says, and who stands behind the tools that were called.
 pub(super) async fn facts(project: &ProjectStore, saved: &Saved) -> Result<Facts, Problem> {
     let mut facts = Facts::of(saved);
-    let called = facts.called();
-    if called.is_empty() {
-        return Ok(facts);
+    if facts.has_servers() {
+        let servers = project.mcp_servers_for(None).await?;
+        facts.servers = servers.into_iter().map(|(server, _)| (server.id, server.name.clone())).collect();
     }
-    let mut labels = HashMap::new();
-    let servers = project.mcp_servers_for(saved.config.config.mcp_servers.as_deref()).await?;
-    for (server, _) in &servers {
-        let offered = server.manifest.iter().flat_map(|manifest| &manifest.tools);
-        for tool in offered {
-            labels.insert(tool.name.clone(), server.name.clone());
-            labels.insert(format!("{}_{}", server.name, tool.name), server.name.clone());
-        }
-    }
-    for (tool, _) in project.project_tools_named(&called).await? {
-        labels.insert(tool.name, "webhook".to_owned());
-    }
-    facts.labels = labels;
     Ok(facts)
 }
 

@@ -42,8 +42,10 @@ pub(crate) struct Answer {
 pub(crate) enum Given {
     /// The result of a call that the caller carried out; or a decision, as text.
     Text(String),
-    #[expect(dead_code, reason = "decisions that come as objects of their own")]
-    Decision { choice: Choice, reason: Option<String> },
+    Decision {
+        choice: Choice,
+        reason: Option<String>,
+    },
 }
 
 /// What a request turns out to be.
@@ -90,9 +92,11 @@ pub(crate) async fn resolve(asking: &Asking<'_>, entries: Vec<Entry>) -> Result<
     if let Some(Entry::Answer(last)) = entries.last() {
         return Ok(Resolved::Continued(Box::new(asking.told_again(last, &found).await?)));
     }
-    let items = entries.into_iter().map(|entry| match entry {
-        Entry::Item(item) => item,
-        Entry::Answer(answer) => Item::ToolResult(recorded(&answer, &found)),
+    let items = entries.into_iter().filter_map(|entry| match entry {
+        Entry::Item(item) => Some(item),
+        // Whoever decides in this form brings the call back as another item, with what came of it.
+        Entry::Answer(Answer { given: Given::Decision { .. }, .. }) => None,
+        Entry::Answer(answer) => Some(Item::ToolResult(recorded(&answer, &found))),
     });
     Ok(Resolved::Turn(items.collect()))
 }
