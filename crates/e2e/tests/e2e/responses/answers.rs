@@ -53,7 +53,7 @@ fn types(response: &Value) -> Vec<&str> {
 #[tokio::test]
 async fn a_call_that_waits_for_consent_is_an_approval_request() {
     both(async |server| {
-        let Shop { receiver, smith, client, .. } = shop(&server, refunding()).await;
+        let Shop { receiver, upstream: _upstream, smith, client } = shop(&server, refunding()).await;
         let paused = client.post(PATH, &json!({"input": "Refund order 12"})).await.expect(200);
         assert_eq!(types(&paused), ["message", "mcp_approval_request"]);
         assert_json_snapshot!("a_paused_response", shown(&paused)["output"]);
@@ -96,7 +96,7 @@ async fn an_external_call_is_a_function_call_of_the_run() {
         let (request, call) = (&paused["output"][1], &paused["output"][2]);
         assert_eq!(call["call_id"], format!("{}::c2", paused["id"].as_str().unwrap()));
         let one = client.post(PATH, &json!({"input": [response_to(request, true)]})).await.expect(200);
-        assert_eq!(one["output"].as_array().unwrap().last(), Some(call), "the rest is shown again");
+        assert!(one["output"].as_array().unwrap().contains(call), "the rest is shown again");
         let output = json!({"type": "function_call_output", "call_id": call["call_id"], "output": "42 kWh"});
         let done = client.post(PATH, &json!({"input": [call, output]})).await.expect(200);
         assert_eq!((text(&done), &done["id"]), (&json!("Done."), &paused["id"]));

@@ -3,7 +3,7 @@
 use e2e::both;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
-use testkit::http::Response;
+use testkit::http::Answer;
 use testkit::receiver::Receiver;
 use testkit::upstream::{Reply, Upstream};
 
@@ -11,7 +11,7 @@ use super::{PATH, acting, shown};
 use crate::support::redacted;
 
 /// Reads a stream: the number, the type and the data of each event.
-fn events(answer: &Response) -> Vec<(u64, Value)> {
+fn events(answer: &Answer) -> Vec<(u64, Value)> {
     assert_eq!(answer.status, 200, "{answer}");
     assert!(answer.header("content-type").starts_with("text/event-stream"), "{answer}");
     let text = String::from_utf8(answer.body.to_vec()).unwrap();
