@@ -10,10 +10,12 @@ pub(super) struct ResponsesOut {
     /// The id of the run.
     id: String,
     /// Always `response`.
+    #[schema(inline)]
     object: ResponseObject,
     /// Unix seconds.
     created_at: i64,
     model: String,
+    #[schema(inline)]
     output: Vec<OutputItem>,
 }
 
@@ -58,9 +60,8 @@ pub(super) struct ResponsesIn {
     #[schema(default = false, required = false)]
     background: bool,
     previous_response_id: Option<String>,
-    /// The id of a conversation.
-    #[schema(value_type = Option<Value>)]
-    conversation: Option<Value>,
+    /// The id of a conversation; an object `{id}` will do, too.
+    conversation: Option<String>,
     user: Option<String>,
     #[schema(value_type = Vec<Object>, required = false)]
     tools: Vec<Value>,

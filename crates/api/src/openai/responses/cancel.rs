@@ -12,7 +12,7 @@ use super::body::ResponsesOut;
 use super::reading;
 use crate::app::App;
 use crate::errors::ApiError;
-use crate::extract::{Answer, Caller, Idempotency, JsonBody, PathId};
+use crate::extract::{ActingSmith, Answer, Caller, Idempotency, JsonBody, PathParams};
 use crate::native::runs::reply::name_run;
 
 /// Stops a response. One that has ended already comes back unchanged.
@@ -26,14 +26,18 @@ use crate::native::runs::reply::name_run;
 )]
 pub(crate) async fn cancel(
     caller: Caller,
-    PathId(run): PathId<RunId>,
+    acting: ActingSmith,
+    path: PathParams,
     State(app): State<App>,
     idempotency: Idempotency,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
-    let reading::Found { project, saved } = reading::find(&app, &caller, run, Permission::RunsWrite).await?;
+    let run: RunId = path.id("id").map_err(|_| reading::unknown())?;
+    let reading::Found { project, saved } =
+        reading::find(&app, &caller, &acting, run, Permission::RunsWrite).await?;
     let once = idempotency.once(&app, &caller, body.fingerprint());
-    if let Some(response) = once.replay().await? {
+    if let Some(mut response) = once.replay().await? {
+        name_run(&mut response, run, &saved.record.thread_id);
         return Ok(response);
     }
     if !saved.record.status.is_final() {

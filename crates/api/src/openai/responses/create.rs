@@ -7,10 +7,11 @@ use domain::content::InputLimits;
 use domain::ids::RunId;
 use domain::overlay::Overlay;
 use domain::principals::Permission;
-use domain::response_format::parse_response_format;
+use domain::response_format::{ResponseFormat, parse_response_format};
 use domain::smiths::parse_metadata;
 use domain::{Code, Problem};
 use http::HeaderMap;
+use serde_json::{Map, Value};
 use store::ProjectStore;
 
 use super::body::{ResponsesEvent, ResponsesIn, ResponsesOut};
@@ -102,20 +103,19 @@ pub(crate) async fn create(
         }
     };
     let (past, input) = Conversation::part(items);
-    let given = fields.text("instructions")?.filter(|text| !text.is_empty()).map(str::to_owned);
     let overlay = Overlay {
-        instructions: given.into_iter().chain(instructions).collect::<Vec<_>>().join("\n\n"),
+        instructions: options.instructions.into_iter().chain(instructions).collect::<Vec<_>>().join("\n\n"),
         echo: echo::of(&fields, place.conversation.as_deref()),
         ..options.overlay
     };
     let turn = Turn {
-        model: fields.text("model")?.filter(|model| !model.is_empty()).map(str::to_owned),
+        model: options.model,
         thread_id: place.thread_id,
         past: place.chain.into_iter().chain(past).collect(),
         input,
         overlay,
         response_format: options.response_format,
-        metadata: fields.value("metadata").map(parse_metadata).transpose()?.unwrap_or_default(),
+        metadata: options.metadata,
         actor: caller.actor(),
         key: once.key(),
     };
@@ -137,15 +137,18 @@ pub(crate) async fn create(
 
 /// What a request asks for besides its conversation.
 struct Options {
+    model: Option<String>,
+    instructions: Option<String>,
+    metadata: Map<String, Value>,
     overlay: Overlay,
-    response_format: Option<domain::response_format::ResponseFormat>,
+    response_format: Option<ResponseFormat>,
 }
 
 impl Options {
     fn read(fields: &Fields<'_>) -> Result<Self, Problem> {
         let tools = fields.list("tools")?.unwrap_or_default();
         for (index, tool) in tools.iter().enumerate() {
-            if tool.get("type").and_then(serde_json::Value::as_str) != Some("function") {
+            if tool.get("type").and_then(Value::as_str) != Some("function") {
                 let message = "Only tools of type `function` can come with a request. Register MCP servers and other tools with the project.";
                 let problem = Problem::new(Code::UnsupportedTools, message);
                 return Err(problem.at(format!("tools[{index}].type")));
@@ -153,6 +156,7 @@ impl Options {
         }
         let chosen: Chosen = tool_choice(fields.value("tool_choice"))?;
         let functions = chosen.of(functions(tools.iter().enumerate())?);
+        fields.texts("include")?;
         let reasoning = fields.object("reasoning")?;
         let text = fields.object("text")?;
         let overlay = Overlay {
@@ -167,7 +171,15 @@ impl Options {
             ..Overlay::default()
         };
         let format = text.and_then(|text| text.get("format"));
-        Ok(Self { overlay, response_format: parse_response_format(format, "text.format")? })
+        let given =
+            |name| Ok::<_, Problem>(fields.text(name)?.filter(|text| !text.is_empty()).map(str::to_owned));
+        Ok(Self {
+            model: given("model")?,
+            instructions: given("instructions")?,
+            metadata: fields.value("metadata").map(parse_metadata).transpose()?.unwrap_or_default(),
+            overlay,
+            response_format: parse_response_format(format, "text.format")?,
+        })
     }
 }
 

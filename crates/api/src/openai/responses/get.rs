@@ -11,7 +11,7 @@ use super::reading;
 use super::stream::{self, From};
 use crate::app::App;
 use crate::errors::ApiError;
-use crate::extract::{Caller, PathId, Query};
+use crate::extract::{ActingSmith, Caller, PathParams, Query};
 use crate::native::runs::reply::name_run;
 
 /// Reads a response, whichever surface its run was started on, or streams its events behind one that was seen.
@@ -32,11 +32,14 @@ use crate::native::runs::reply::name_run;
 )]
 pub(crate) async fn get(
     caller: Caller,
-    PathId(run): PathId<RunId>,
+    acting: ActingSmith,
+    path: PathParams,
     query: Query,
     State(app): State<App>,
 ) -> Result<Response, ApiError> {
-    let reading::Found { project, saved } = reading::find(&app, &caller, run, Permission::RunsRead).await?;
+    let run: RunId = path.id("id").map_err(|_| reading::unknown())?;
+    let reading::Found { project, saved } =
+        reading::find(&app, &caller, &acting, run, Permission::RunsRead).await?;
     let thread_id = saved.record.thread_id.clone();
     let mut response = if query.flag("stream")? == Some(true) {
         let seen = query.value("starting_after", "a whole number, 0 or more")?;

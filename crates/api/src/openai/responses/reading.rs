@@ -2,7 +2,7 @@
 
 use domain::frames::Frame;
 use domain::ids::RunId;
-use domain::principals::{Permission, Principal};
+use domain::principals::Permission;
 use domain::{Code, Problem};
 use serde_json::Value;
 use store::runs::Saved;
@@ -12,7 +12,7 @@ use super::facts::Facts;
 use super::object;
 use super::projection::{Event, Projection};
 use crate::app::App;
-use crate::extract::Caller;
+use crate::extract::{ActingSmith, Caller};
 
 /// How many commits are read from the database at once.
 const BLOCKS: usize = 64;
@@ -23,29 +23,31 @@ pub(super) struct Found {
     pub(super) saved: Saved,
 }
 
-/// Finds the run of a response, if the caller may do what it wants with it.
+/// Finds the run of a response, if the caller may do what it wants with it. Whoever acts as a smith sees its runs alone.
 pub(super) async fn find(
     app: &App,
     caller: &Caller,
+    acting: &ActingSmith,
     run: RunId,
     permission: Permission,
 ) -> Result<Found, Problem> {
     let project = caller.permitted(app, permission)?;
+    let smith = acting.find(caller, &project).await?;
     let saved = saved(&project, run).await?;
-    let is_own = match &caller.0 {
-        Principal::Smith { smith, .. } => saved.record.smith == *smith,
-        _ => true,
-    };
-    if !is_own {
-        return Err(Problem::not_found("response"));
+    if smith.is_some_and(|smith| smith != saved.record.smith) {
+        return Err(unknown());
     }
     Ok(Found { project, saved })
+}
+
+pub(super) fn unknown() -> Problem {
+    Problem::not_found("response")
 }
 
 pub(super) async fn saved(project: &ProjectStore, run: RunId) -> Result<Saved, Problem> {
     match project.saved_run(run).await {
         Ok(Some(saved)) => Ok(saved),
-        Ok(None) => Err(Problem::not_found("response")),
+        Ok(None) => Err(unknown()),
         Err(error) if error.is_damage() => Err(Problem::new(
             Code::ResumeFailed,
             "What is stored of this response cannot be read. GET /v1/smiths/{pid}/runs/{rid} shows what is left of it.",
