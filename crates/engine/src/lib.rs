@@ -14,6 +14,7 @@ mod hub;
 pub mod keys;
 mod options;
 mod recover;
+mod schemas;
 mod start;
 mod structured;
 mod submit;

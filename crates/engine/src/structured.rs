@@ -5,6 +5,8 @@ use domain::run::Verdict;
 use domain::{Code, Problem};
 use serde_json::Value;
 
+use crate::schemas;
+
 /// The media type of an answer that was asked to have a form.
 pub(crate) fn content_type(format: Option<&ResponseFormat>) -> Option<String> {
     format.map(|_| "application/json".to_owned())
@@ -15,6 +17,11 @@ pub(crate) fn check(format: &ResponseFormat, limit: usize) -> Result<(), Problem
     let ResponseFormat::JsonSchema { schema, .. } = format else { return Ok(()) };
     if schema.to_string().len() > limit {
         let message = format!("The JSON Schema may have at most {limit} bytes.");
+        return Err(Problem::new(Code::SchemaError, message).at("response_format.json_schema.schema"));
+    }
+    if !schemas::is_bounded(schema) {
+        let message =
+            "The JSON Schema refers to its parts too often, to itself without end, or to what is not in it.";
         return Err(Problem::new(Code::SchemaError, message).at("response_format.json_schema.schema"));
     }
     jsonschema::validator_for(schema).map(|_| ()).map_err(|error| {
@@ -77,6 +84,13 @@ mod tests {
         assert!(matches!(judge(&format, "Paris"), Verdict::Misses { .. }));
         assert_eq!(judge(&ResponseFormat::JsonObject, "{}"), Verdict::Conforms);
         assert!(matches!(judge(&ResponseFormat::JsonObject, "[]"), Verdict::Misses { .. }));
+    }
+
+    #[test]
+    fn a_schema_that_refers_to_its_parts_too_often_is_refused_before_the_run() {
+        let refusal = check(&schema(schemas::doubling(60)), 100_000).unwrap_err();
+        assert_eq!(refusal.code, Code::SchemaError);
+        assert!(check(&schema(schemas::doubling(5)), 100_000).is_ok());
     }
 
     #[test]

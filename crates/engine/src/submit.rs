@@ -105,10 +105,18 @@ impl Engine {
                 Err(error) if error.is_damage() => return Err(unreadable()),
                 Err(error) => return Err(error.into()),
             };
-            match self.try_to_submit(project, saved, submission, key).await? {
-                Tried::Taken(submitted) => return Ok(Some(submitted)),
-                Tried::Done => return Ok(None),
-                Tried::Raced => {}
+            match self.try_to_submit(project, saved, submission, key).await {
+                Ok(Tried::Taken(submitted)) => return Ok(Some(submitted)),
+                Ok(Tried::Done) => return Ok(None),
+                Ok(Tried::Raced) => {}
+                // A journal that makes no sense is damage, too. What nobody decides about must not wait for ever.
+                Err(problem)
+                    if problem.code == Code::ResumeFailed && matches!(submission, Submission::Expiry(_)) =>
+                {
+                    self.cancel_unreadable(project, run, Some(Resolution::Expired.as_str())).await?;
+                    return Ok(None);
+                }
+                Err(problem) => return Err(problem),
             }
         }
         Err(Problem::new(Code::ServiceOverloaded, "The run is too busy to take this just now. Retry."))

@@ -65,6 +65,10 @@ impl Engine {
     ) -> Result<(), Problem> {
         let Choice::Approve { args, content } = choice else { return Ok(()) };
         if let Some(elicitation) = &question.elicitation {
+            if args.is_some() {
+                let message = "The tool asks for something, and its call is made already: `args` cannot be changed. Give `content`.";
+                return Err(Problem::invalid_input("args", message));
+            }
             let Some(content) = content else {
                 let message = "The tool asks for something: give it as `content`, an object that fits `requested_schema`.";
                 return Err(Problem::invalid_input("content", message));

@@ -5,7 +5,7 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use domain::ids::{McpServerId, ProjectToolId};
@@ -118,15 +118,19 @@ impl Toolbox {
         for offer in &offers {
             *sources.entry(clean(offer.source.tool())).or_default() += 1;
         }
-        let mut taken: HashMap<String, usize> = HashMap::new();
+        let mut taken: HashSet<String> = HashSet::new();
         for offer in &mut offers {
             let bare = clean(offer.source.tool());
             let is_shared = sources.get(&bare).is_some_and(|count| *count > 1);
             let name = if is_shared { clean(&format!("{}_{bare}", offer.source.prefix())) } else { bare };
-            let count = taken.entry(name.clone()).or_default();
-            *count += 1;
-            // Only names that were cut or cleaned can still meet.
-            offer.name = if *count == 1 { name } else { numbered(&name, *count) };
+            let mut own = name.clone();
+            let mut number = 1_usize;
+            // Only names that were cut or cleaned can still meet, and a numbered one may be another tool's own.
+            while !taken.insert(own.clone()) {
+                number += 1;
+                own = numbered(&name, number);
+            }
+            offer.name = own;
         }
         Self { offers }
     }

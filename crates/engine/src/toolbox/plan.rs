@@ -7,6 +7,8 @@ use domain::items::{Item, ToolCall};
 use domain::run::{Carrier, Gated, Plan};
 use serde_json::{Map, Value};
 
+use crate::schemas;
+
 use super::{Offer, Source, Toolbox};
 
 /// What bounds the calls of a run.
@@ -100,6 +102,11 @@ impl Offer {
 /// Tells where a value misses a schema: every place up to a few, so that a model can correct them at once.
 pub(crate) fn fits(schema: &Value, value: &Value) -> Result<(), String> {
     const PLACES: usize = 5;
+    if !schemas::is_bounded(schema) {
+        return Err(
+            "The schema itself refers to its parts so often that nothing is held against it.".to_owned()
+        );
+    }
     let Ok(validator) = jsonschema::validator_for(schema) else {
         return Err("The schema itself is not valid.".to_owned());
     };

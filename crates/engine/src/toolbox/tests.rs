@@ -97,6 +97,19 @@ fn names_are_made_so_that_every_provider_takes_them_and_stay_apart() {
 }
 
 #[test]
+fn nothing_is_held_against_a_schema_whose_parts_multiply() {
+    let why = fits(&crate::schemas::doubling(60), &json!({"a": 1})).unwrap_err();
+    assert!(why.contains("refers to its parts so often"), "{why}");
+}
+
+#[test]
+fn a_name_that_was_numbered_is_no_other_tools_own() {
+    let made = names(vec![mcp("a", "x y"), mcp("a", "x.y"), mcp("b", "a_x_y_2"), hosted("a_x_y")]);
+    let distinct: HashSet<_> = made.iter().collect();
+    assert_eq!(distinct.len(), made.len(), "{made:?}");
+}
+
+#[test]
 fn a_call_of_something_else_is_answered_with_what_there_is() {
     let toolbox = Toolbox::new(vec![offer(hosted("look"))]);
     assert!(why(&plan(&toolbox, &[call("lock", "{}")], &[])[0]).contains("look"));

@@ -6,6 +6,7 @@ use domain::run::Ending;
 
 use super::append::place;
 use super::{FRAMES, NodeId, RESULT, RunError, RunResult};
+use crate::approvals::Resolution;
 use crate::codec::SmithSeal;
 use crate::db::{Row, params};
 use crate::{Batch, Error, ServerStore};
@@ -116,9 +117,9 @@ impl ServerStore {
             )
             .must_change_one_row(FENCE);
         batch.exec(
-            "update approvals set status = 'rejected', resolution = 'run_ended', resolved_at = $2 \
+            "update approvals set status = 'rejected', resolution = $3, resolved_at = $2 \
              where run_id = $1 and status = 'pending'",
-            params![run, now],
+            params![run, now, resolution(ending).as_str()],
         );
         if let Some(LastWords { seal, from, frames }) = telling {
             let last = from.saturating_add(u64::try_from(count).unwrap_or(0)).saturating_sub(1);
@@ -148,4 +149,15 @@ struct LastWords {
     seal: SmithSeal,
     from: u64,
     frames: Vec<Frame>,
+}
+
+/// Says what became of the questions of a run that ends like this.
+fn resolution(ending: &Ending) -> Resolution {
+    match ending {
+        Ending::Cancelled { reason } if reason.as_deref() == Some(Resolution::Expired.as_str()) => {
+            Resolution::Expired
+        }
+        Ending::Cancelled { .. } => Resolution::RunCancelled,
+        Ending::Completed { .. } | Ending::Failed { .. } => Resolution::RunEnded,
+    }
 }

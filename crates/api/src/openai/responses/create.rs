@@ -8,6 +8,7 @@ use domain::ids::RunId;
 use domain::overlay::Overlay;
 use domain::principals::Permission;
 use domain::response_format::{ResponseFormat, parse_response_format};
+use domain::run::Status;
 use domain::smiths::parse_metadata;
 use domain::{Code, Problem};
 use http::HeaderMap;
@@ -208,8 +209,12 @@ async fn answer(app: &App, project: &ProjectStore, told: Told, wanted: Wanted) -
         Wanted::Background => Json(reading::show(project, run, from).await?).into_response(),
         Wanted::Whole => {
             let record = app.engine.rested(project, &saved.seal, run).await?;
+            if record.status == Status::Cancelled {
+                let message = "The response was cancelled.";
+                return Err(Problem::new(Code::RunCancelled, message).after_work());
+            }
             if let Some(error) = record.result.and_then(|result| result.error) {
-                return Err(Problem::new(error.code, error.message).after_work());
+                return Err(turn::failed(&error).after_work());
             }
             Json(reading::show(project, run, from).await?).into_response()
         }
