@@ -7,6 +7,7 @@ mod identity;
 mod item_ids;
 mod models;
 mod pages;
+mod responses;
 mod turn;
 
 use serde::Serialize;
@@ -22,6 +23,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .merge(conversations::routes())
         .merge(embeddings::routes())
         .merge(models::routes())
+        .merge(responses::routes())
 }
 
 /// What every list of this surface says it is.

@@ -295,6 +295,8 @@ async fn the_document_keeps_the_rules_for_generators() {
         "agents.ui.content",
         "agents.ui.put",
         "completions.create",
+        "responses.create",
+        "responses.get",
         "smiths.runs.create",
         "smiths.runs.events",
         "smiths.runs.replay",

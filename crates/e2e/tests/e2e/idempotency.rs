@@ -130,6 +130,14 @@ async fn sendable(
             let body = |text: &str| json!({"messages": [{"role": "user", "content": text}]});
             (operation.path(&[]), body("a"), body("b"), admin.with_header("ic-smith-id", &smith.id))
         }
+        "responses.create" => {
+            let client = admin.with_header("ic-smith-id", &smith.id);
+            (operation.path(&[]), json!({"input": "a"}), json!({"input": "b"}), client)
+        }
+        "responses.cancel" => {
+            let run = smith.run(&start).await;
+            (operation.path(&[("id", id(&run))]), json!({}), json!({"b": 1}), admin)
+        }
         "embeddings.create" => {
             let key = json!({"api_key": "sk", "base_url": upstream.openai_url()});
             admin.put("/v1/tenant/model_keys/openai", &key).await.expect(200);
@@ -195,6 +203,7 @@ async fn every_post_is_done_once_and_answered_alike() {
                             | "smiths.erase"
                             | "conversations.update"
                             | "embeddings.create"
+                            | "responses.cancel"
                             | "tenant.custom.test"
                             | "tenant.mcp.refresh"
                     );

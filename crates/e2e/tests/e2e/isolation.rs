@@ -161,10 +161,10 @@ fn assert_same(one: &Answer, other: &Answer) {
     assert_eq!(heads[0], heads[1], "{one}");
 }
 
-fn places<'a>(agent: &'a str, smith: &'a str, run: &'a str, token: &'a str) -> [(&'static str, &'a str); 7] {
+fn places<'a>(agent: &'a str, smith: &'a str, run: &'a str, token: &'a str) -> [(&'static str, &'a str); 8] {
     let named = [("provider", "openai"), ("name", "card"), ("version", "1")];
     let [provider, name, version] = named;
-    [("aid", agent), ("pid", smith), ("rid", run), ("tid", token), provider, name, version]
+    [("aid", agent), ("pid", smith), ("rid", run), ("tid", token), ("id", run), provider, name, version]
 }
 
 #[tokio::test]
@@ -238,7 +238,7 @@ async fn what_another_project_has_is_as_if_it_had_never_been() {
                 }
                 checked += 1;
             }
-            if !["aid", "pid", "rid", "tid"].iter().any(|place| operation.has(place)) {
+            if !["aid", "pid", "rid", "tid", "id"].iter().any(|place| operation.has(place)) {
                 continue;
             }
             let missing = operation.path(&places(&nobody[3], &nobody[0], &nobody[1], &nobody[2]));
@@ -533,5 +533,39 @@ async fn tokens_are_revoked_through_their_own_project_only() {
         own.admin.get("/v1/smiths").await.expect(200);
         other.admin.get("/v1/smiths").await.expect(200);
         organization.get("/v1/organization/keys").await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_response_is_there_for_its_own_smith_only() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let (server, _organization, own, other) = tenants(engine).await;
+        let (mine, sibling, stranger) = (&own.people[0], &own.people[1], &other.people[0]);
+        let before = (own.state().await, other.state().await);
+        let acting = own.admin.with_header("ic-smith-id", &mine.smith);
+        let mut checked = 0;
+        for operation in operations_of_projects(&server).await {
+            if !operation.template.starts_with("/v1/responses/{id}") {
+                continue;
+            }
+            for client in [&mine.client, &acting] {
+                let call =
+                    async |run: &str| call(client, &operation, &operation.path(&[("id", run)]), None).await;
+                let never = call(&format!("run_{NOBODY}")).await;
+                never.expect_error(404, "not_found");
+                for foreign in [&sibling.run, &stranger.run] {
+                    assert_same(&never, &call(foreign).await);
+                }
+                call(&mine.run).await.expect(200);
+            }
+            checked += 1;
+        }
+        assert_eq!(checked, 2);
+        for foreign in [&sibling.run, &stranger.run] {
+            let body = json!({"input": "Let me in.", "previous_response_id": foreign});
+            let answer = mine.client.post("/v1/responses", &body).await;
+            answer.expect_error_about(404, "not_found", "previous_response_id");
+        }
+        assert_eq!((own.state().await, other.state().await), before, "nothing has changed");
     }
 }

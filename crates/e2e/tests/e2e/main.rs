@@ -28,6 +28,7 @@ mod outage;
 mod quickstart;
 mod raw;
 mod replicas;
+mod responses;
 mod revisions;
 mod runs;
 mod scopes;

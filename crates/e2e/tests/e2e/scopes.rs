@@ -31,6 +31,8 @@ fn need(operation: &Operation) -> Need {
         Need::Permission("runs:read")
     } else if path == "/v1/chat/completions" {
         Need::Permission("runs:write")
+    } else if path.starts_with("/v1/responses") {
+        one("runs:read", "runs:write")
     } else if path == "/v1/embeddings" {
         Need::Permission("embeddings:write")
     } else if path.starts_with("/v1/conversations") {

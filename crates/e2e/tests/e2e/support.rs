@@ -119,14 +119,14 @@ impl Operation {
 
     /// Tells whether clients of OpenAI call the operation.
     pub(crate) fn is_of_openai(&self) -> bool {
-        ["/v1/chat/", "/v1/conversations", "/v1/embeddings", "/v1/models"]
+        ["/v1/chat/", "/v1/conversations", "/v1/embeddings", "/v1/models", "/v1/responses"]
             .iter()
             .any(|path| self.template.starts_with(path))
     }
 
     /// Tells whether a request has to say which smith it acts as, because its path does not.
     pub(crate) fn wants_acting_smith(&self) -> bool {
-        ["/v1/chat/", "/v1/conversations"].iter().any(|path| self.template.starts_with(path))
+        ["/v1/chat/", "/v1/conversations", "/v1/responses"].iter().any(|path| self.template.starts_with(path))
     }
 
     /// Tells whether the operation is about something that a project has registered under a name of its choice.
@@ -172,6 +172,7 @@ pub(crate) fn own_path(operation: &Operation, smith: &Smith) -> String {
         ("version", "1"),
         ("cnvId", &nobody("cnv")),
         ("model", "nothing"),
+        ("id", &nobody("run")),
     ])
 }
 

@@ -246,6 +246,20 @@ impl ProjectStore {
         Ok(row.is_some())
     }
 
+    /// Tells whether a thread has gone on behind a run.
+    pub async fn has_later_runs(&self, run: RunId, smith: SmithId, thread_id: &str) -> Result<bool, Error> {
+        let row = self
+            .store
+            .db()
+            .read_one(
+                "select 1 from runs where smith_id = $1 and thread_id = $2 and project_id = $4 \
+                 and turn > (select this.turn from runs as this where this.id = $3) limit 1",
+                params![smith, thread_id, run, self.project],
+            )
+            .await?;
+        Ok(row.is_some())
+    }
+
     /// Lists the runs of a smith that have not ended, to cancel them when the smith goes.
     pub async fn open_runs(&self, smith: SmithId) -> Result<Vec<RunId>, Error> {
         let rows = self

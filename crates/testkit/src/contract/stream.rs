@@ -61,7 +61,8 @@ impl StreamCheck {
         let mut check = Self {
             kind,
             start: if begins { StreamStart::At(0) } else { StreamStart::Anywhere },
-            may_stop_anywhere: path.contains("follow=false"),
+            // Behind the last event there is nothing.
+            may_stop_anywhere: path.contains("follow=false") || path.contains("starting_after="),
             commented: false,
             last: None,
             last_id: None,
@@ -110,7 +111,7 @@ impl StreamCheck {
             }
             Kind::Run => last.is_some_and(|event| is_terminal(event) || event == "run.paused"),
             Kind::Chat => self.last.as_ref().is_some_and(|frame| frame.data == DONE),
-            Kind::Responses => last.is_some_and(is_end_of_response),
+            Kind::Responses => last.map_or(self.may_stop_anywhere, is_end_of_response),
         };
         if !complete {
             self.violations.push(format!("the stream ends after {last:?}"));

@@ -8,8 +8,10 @@ use domain::usage::Tokens;
 use domain::{Code, Problem};
 use serde::Serialize;
 use serde_json::{Value, json};
-use store::runs::{RunError, RunRecord, RunResult};
+use store::runs::{RunRecord, RunResult};
 use utoipa::ToSchema;
+
+use crate::openai::turn;
 
 /// A chat completion: the run's answer, or the calls that the caller has to do something about.
 #[derive(ToSchema)]
@@ -60,7 +62,7 @@ impl Rest {
         match record.status {
             Status::Failed => {
                 let error = result.and_then(|result| result.error.as_ref());
-                Err(error.map_or_else(Problem::internal, failed))
+                Err(error.map_or_else(Problem::internal, turn::failed))
             }
             Status::Cancelled => Err(Problem::new(Code::RunCancelled, "The run was cancelled.")),
             Status::PausedForApproval | Status::PausedForTool => {
@@ -77,12 +79,6 @@ impl Rest {
             }
         }
     }
-}
-
-/// Tells why a run failed. That a provider is down is no fault of the request.
-fn failed(error: &RunError) -> Problem {
-    let problem = Problem::new(error.code, &*error.message);
-    if error.transient && error.code == Code::ModelRequestFailed { problem.with_status(502) } else { problem }
 }
 
 fn finish_reason(stop: Option<StopReason>) -> &'static str {

@@ -7,7 +7,7 @@ use domain::content::{Content, InputLimits, Message, Role, parse_content};
 use domain::items::{Item, ToolCall, ToolResult};
 use serde_json::{Value, json};
 
-use crate::openai::turn::{Answer, Conversation, Entry, composite};
+use crate::openai::turn::{Answer, Conversation, Entry, Given, composite};
 
 /// Reads `messages`.
 pub(super) fn read(messages: &[Value], limits: InputLimits) -> Result<Conversation, Problem> {
@@ -128,7 +128,7 @@ impl Reader {
         let text = self.text(message.get("content"), at)?;
         if let Some((run, call)) = composite(id) {
             let at = format!("{at}.content");
-            let answer = Answer { run, call_id: call.to_owned(), text, at };
+            let answer = Answer { run, call_id: call.to_owned(), given: Given::Text(text), at };
             self.read.entries.push(Entry::Answer(answer));
             return Ok(());
         }

@@ -32,10 +32,20 @@ pub(crate) fn composite(id: &str) -> Option<(RunId, &str)> {
 pub(crate) struct Answer {
     pub(crate) run: RunId,
     pub(crate) call_id: String,
-    /// The result of a call that the caller carried out; or a decision.
-    pub(crate) text: String,
+    pub(crate) given: Given,
     /// Its place in the request, for errors.
     pub(crate) at: String,
+}
+
+/// What an answer says.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Given {
+    /// The result of a call that the caller carried out; or a decision, as text.
+    Text(String),
+    Decision {
+        choice: Choice,
+        reason: Option<String>,
+    },
 }
 
 /// What a request turns out to be.
@@ -82,9 +92,11 @@ pub(crate) async fn resolve(asking: &Asking<'_>, entries: Vec<Entry>) -> Result<
     if let Some(Entry::Answer(last)) = entries.last() {
         return Ok(Resolved::Continued(Box::new(asking.told_again(last, &found).await?)));
     }
-    let items = entries.into_iter().map(|entry| match entry {
-        Entry::Item(item) => item,
-        Entry::Answer(answer) => Item::ToolResult(recorded(&answer, &found)),
+    let items = entries.into_iter().filter_map(|entry| match entry {
+        Entry::Item(item) => Some(item),
+        // Whoever decides in this form brings the call back as another item, with what came of it.
+        Entry::Answer(Answer { given: Given::Decision { .. }, .. }) => None,
+        Entry::Answer(answer) => Some(Item::ToolResult(recorded(&answer, &found))),
     });
     Ok(Resolved::Turn(items.collect()))
 }
@@ -138,7 +150,11 @@ fn recorded(answer: &Answer, found: &Found) -> ToolResult {
     result.unwrap_or_else(|| ToolResult {
         call_id: answer.call_id.clone(),
         name: String::new(),
-        output: answer.text.clone(),
+        output: match &answer.given {
+            Given::Text(text) => text.clone(),
+            Given::Decision { choice: Choice::Approve { .. }, .. } => "approve".to_owned(),
+            Given::Decision { choice: Choice::Reject { .. }, .. } => "reject".to_owned(),
+        },
         is_error: false,
         attachments: Vec::new(),
     })
@@ -168,7 +184,13 @@ impl Asking<'_> {
                 Some(approval) => submissions.push(self.decision(approval, answer)?),
                 None => results.push(ResultIn {
                     call_id: answer.call_id.clone(),
-                    output: answer.text.clone(),
+                    output: match &answer.given {
+                        Given::Text(text) => text.clone(),
+                        Given::Decision { .. } => {
+                            let message = "This call waits for its result, not for a decision.";
+                            return Err(Problem::new(Code::InvalidDecision, message).at(answer.at.clone()));
+                        }
+                    },
                     is_error: false,
                     at: answer.at.clone(),
                 }),
@@ -199,8 +221,11 @@ impl Asking<'_> {
 
     fn decision(&self, approval: ApprovalId, answer: &Answer) -> Result<Submission, Problem> {
         self.caller.allow(Permission::ApprovalsWrite)?;
-        let (choice, reason) = read_decision(&answer.text)
-            .ok_or_else(|| Problem::new(Code::InvalidDecision, UNCLEAR).at(answer.at.clone()))?;
+        let (choice, reason) = match &answer.given {
+            Given::Text(text) => read_decision(text)
+                .ok_or_else(|| Problem::new(Code::InvalidDecision, UNCLEAR).at(answer.at.clone()))?,
+            Given::Decision { choice, reason } => (choice.clone(), reason.clone()),
+        };
         Ok(Submission::Decision { approval, choice, actor: self.actor(), reason, messages: Vec::new() })
     }
 
@@ -277,7 +302,10 @@ fn read_decision(text: &str) -> Option<(Choice, Option<String>)> {
 
 /// Refuses to take back a decision.
 fn check_same(taken: &Choice, answer: &Answer) -> Result<(), Problem> {
-    let again = read_decision(&answer.text).map(|(choice, _)| choice);
+    let again = match &answer.given {
+        Given::Text(text) => read_decision(text).map(|(choice, _)| choice),
+        Given::Decision { choice, .. } => Some(choice.clone()),
+    };
     let is_approval = |choice: &Choice| matches!(choice, Choice::Approve { .. });
     if again.is_some_and(|again| is_approval(&again) != is_approval(taken)) {
         let message = "The call was decided otherwise already; that is not taken back.";

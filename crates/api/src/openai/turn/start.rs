@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use domain::content::Message;
-use domain::ids::RunId;
+use domain::content::{Message, Role};
+use domain::conversations::title_of;
+use domain::ids::{ConversationId, RunId};
 use domain::items::Item;
 use domain::overlay::Overlay;
 use domain::principals::Actor;
@@ -21,6 +22,8 @@ use crate::app::App;
 
 /// Where runs of this surface come from, for their records.
 const CHANNEL: &str = "openai";
+/// How names of threads begin that are conversations.
+const CONVERSATION: &str = "cnv_";
 
 /// A turn as a request of this surface describes it.
 pub(crate) struct Turn {
@@ -64,6 +67,7 @@ async fn start_here(
     smith: SmithRecord,
     turn: Turn,
 ) -> Result<Option<StartedRun>, Problem> {
+    let untitled = Untitled::of(&smith, &turn);
     let mut config = smith.effective();
     if turn.model.is_some() {
         config.model = turn.model;
@@ -93,5 +97,34 @@ async fn start_here(
         actor: turn.actor,
         idempotency: turn.key,
     };
-    app.engine.start(project, start).await
+    let started = app.engine.start(project, start).await?;
+    if let Some(untitled) = untitled.filter(|_| started.is_some()) {
+        untitled.title(project).await;
+    }
+    Ok(started)
+}
+
+/// A conversation that gets its title from a turn, unless it has one.
+struct Untitled {
+    smith: SmithRecord,
+    conversation: ConversationId,
+    title: String,
+}
+
+impl Untitled {
+    fn of(smith: &SmithRecord, turn: &Turn) -> Option<Self> {
+        let thread = turn.thread_id.as_deref().filter(|thread| thread.starts_with(CONVERSATION))?;
+        let conversation = thread.parse().ok()?;
+        let said = turn.input.iter().find(|message| message.role == Role::User)?;
+        let title = title_of(&said.content.text())?;
+        Some(Self { smith: smith.clone(), conversation, title })
+    }
+
+    /// Gives the title. The turn goes on without it: it is for lists, and the next turn may give one.
+    async fn title(self, project: &ProjectStore) {
+        let titled = project.title_if_untitled(&self.smith, self.conversation, &self.title).await;
+        if let Err(error) = titled {
+            tracing::warn!(error = %error, "A conversation could not be given its title.");
+        }
+    }
 }

@@ -161,6 +161,7 @@ pub(super) fn good_body(operation: &Operation, smith: &Smith) -> Value {
         }
         "conversations.create" | "conversations.update" => json!({"title": "a"}),
         "embeddings.create" => json!({"input": "a"}),
+        "responses.create" => json!({"input": "a"}),
         "completions.create" => json!({"messages": [{"role": "user", "content": "a"}]}),
         other => panic!("say here what {other} takes"),
     }
@@ -217,6 +218,7 @@ async fn every_field_of_a_wrong_type_is_named_and_nothing_is_done() {
                 ("name", "card"),
                 ("version", "1"),
                 ("cnvId", &conversation),
+                ("id", id(&run)),
             ]);
             let client = acting(&client, &operation, &smith.id);
             let method = operation.method.as_str().to_lowercase();

@@ -62,6 +62,7 @@ async fn check(engine: Engine, seeds: [u64; 5]) {
             ("provider", "openai_compatible"),
             ("name", "card"),
             ("cnvId", &conversation),
+            ("id", id(&run)),
         ]);
         let bodies = Bodies::of(&document, &operation, good_body(&operation, &smith), &smith.id);
         for seed in seeds {

@@ -158,9 +158,10 @@ async fn no_value_in_a_query_or_path_is_too_strange() {
                 }
             }
             // Each place of the path in turn, the others as they should be.
-            for place in
-                ["pid", "rid", "tid", "kid", "provider", "aid", "name", "slug", "version", "cnvId", "model"]
-            {
+            for place in [
+                "pid", "rid", "tid", "kid", "provider", "aid", "name", "slug", "version", "cnvId", "model",
+                "id",
+            ] {
                 if !operation.has(place) {
                     continue;
                 }
@@ -179,6 +180,7 @@ async fn no_value_in_a_query_or_path_is_too_strange() {
                         ("version", "1"),
                         ("cnvId", NOBODY),
                         ("model", "nothing"),
+                        ("id", NOBODY),
                     ];
                     let places = usual.map(|(name, usual)| (name, if name == place { value } else { usual }));
                     let body =

@@ -1,0 +1,249 @@
+//! `POST /v1/responses`
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use domain::content::InputLimits;
+use domain::ids::RunId;
+use domain::overlay::Overlay;
+use domain::principals::Permission;
+use domain::response_format::{ResponseFormat, parse_response_format};
+use domain::run::Status;
+use domain::smiths::parse_metadata;
+use domain::{Code, Problem};
+use http::HeaderMap;
+use serde_json::{Map, Value};
+use store::ProjectStore;
+
+use super::body::{ResponsesEvent, ResponsesIn, ResponsesOut};
+use super::input::{self, Step};
+use super::stream::{self, From};
+use super::{echo, reading, references, thread};
+use crate::app::App;
+use crate::errors::ApiError;
+use crate::extract::{Caller, Earlier, Fields, Idempotency, JsonBody, Once, mark_as_replayed};
+use crate::native::runs::reply::{goes_on, name_run};
+use crate::openai::identity::acting_smith;
+use crate::openai::turn::{
+    self, Asking, CancelOnDrop, Chosen, Conversation, Resolved, Turn, effort, functions, sampling,
+    tool_choice,
+};
+
+/// How the caller wants to hear of the response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// Once it rests.
+    Whole,
+    /// At once, however it stands.
+    Background,
+    Events,
+}
+
+/// The run that a request is about, and what of it its caller is told.
+struct Told {
+    run: RunId,
+    thread_id: String,
+    /// The seq from which on the frames are new to the caller.
+    from: u64,
+}
+
+/// Answers a turn of a conversation, or goes on with a response that waits.
+///
+/// A response is a run: it belongs to the server, and a client that goes away does not cancel it. Calls that the server
+/// carries out come as `mcp_call` items, and what waits for a person as `mcp_approval_request`.
+#[utoipa::path(
+    post,
+    path = "/v1/responses",
+    operation_id = "responses.create",
+    tag = "OpenAI-compatible",
+    request_body(content = ResponsesIn, content_type = "application/json"),
+    responses((status = 200, description = "The response once it rests, or its events.", content(
+        (ResponsesOut = "application/json"),
+        (ResponsesEvent = "text/event-stream"),
+    )))
+)]
+pub(crate) async fn create(
+    caller: Caller,
+    headers: HeaderMap,
+    State(app): State<App>,
+    idempotency: Idempotency,
+    body: JsonBody,
+) -> Result<Response, ApiError> {
+    let project = caller.permitted(&app, Permission::RunsWrite)?;
+    let fields = body.fields();
+    let wanted = wanted(&fields)?;
+    let once = idempotency.once(&app, &caller, body.fingerprint());
+    if let Some(response) = repeated(&app, &project, &once, wanted).await? {
+        return Ok(response);
+    }
+    let limits = InputLimits {
+        messages: app.options.max_input_messages,
+        parts: app.options.max_input_parts,
+        text_bytes: app.options.max_input_text_bytes,
+    };
+    let mut steps = input::read(fields.value("input"), limits)?;
+    let options = Options::read(&fields)?;
+    let smith = acting_smith(&project, &caller, &headers, fields.value("user")).await?;
+    let place = thread::place(&project, &smith, &fields, &headers).await?;
+    let reads = caller.allow(Permission::RunsRead).is_ok();
+    if steps.iter().any(|step| matches!(step, Step::Reference { .. })) && reads {
+        steps = references::resolve(&project, smith.id, steps, limits).await?;
+    } else if !reads {
+        references::refuse(&steps)?;
+    }
+    let Conversation { instructions, entries } = input::conversation(steps);
+    let asking = Asking { app: &app, project: &project, caller: &caller, smith: smith.id, key: once.key() };
+    let items = match turn::resolve(&asking, entries).await? {
+        Resolved::Turn(items) => items,
+        Resolved::Continued(continued) => {
+            let record = continued.record;
+            let (run, thread_id) = (record.id, record.thread_id);
+            let told = Told { run, thread_id, from: continued.from };
+            let answer = answer(&app, &project, told, wanted).await;
+            return answer.map_err(|problem| problem.after_work().into());
+        }
+    };
+    let (past, input) = Conversation::part(items);
+    let overlay = Overlay {
+        instructions: options.instructions.into_iter().chain(instructions).collect::<Vec<_>>().join("\n\n"),
+        echo: echo::of(&fields, place.conversation.as_deref()),
+        ..options.overlay
+    };
+    let turn = Turn {
+        model: options.model,
+        thread_id: place.thread_id,
+        past: place.chain.into_iter().chain(past).collect(),
+        input,
+        overlay,
+        response_format: options.response_format,
+        metadata: options.metadata,
+        actor: caller.actor(),
+        key: once.key(),
+    };
+    if turn.response_format.is_some() && place.is_named {
+        return Err(stateless().into());
+    }
+    let Some((started, _guard)) = turn::start(&app, &project, smith, turn, |_| CancelOnDrop::never()).await?
+    else {
+        // The same request was faster elsewhere.
+        let response = repeated(&app, &project, &once, wanted).await?;
+        return response.ok_or_else(|| Problem::internal().into());
+    };
+    let told = Told { run: started.id, thread_id: started.thread_id, from: 0 };
+    answer(&app, &project, told, wanted).await.map_err(|problem| match problem.after_work {
+        true => problem.into(),
+        false => goes_on(problem, started.id).into(),
+    })
+}
+
+/// What a request asks for besides its conversation.
+struct Options {
+    model: Option<String>,
+    instructions: Option<String>,
+    metadata: Map<String, Value>,
+    overlay: Overlay,
+    response_format: Option<ResponseFormat>,
+}
+
+impl Options {
+    fn read(fields: &Fields<'_>) -> Result<Self, Problem> {
+        let tools = fields.list("tools")?.unwrap_or_default();
+        for (index, tool) in tools.iter().enumerate() {
+            if tool.get("type").and_then(Value::as_str) != Some("function") {
+                let message = "Only tools of type `function` can come with a request. Register MCP servers and other tools with the project.";
+                let problem = Problem::new(Code::UnsupportedTools, message);
+                return Err(problem.at(format!("tools[{index}].type")));
+            }
+        }
+        let chosen: Chosen = tool_choice(fields.value("tool_choice"))?;
+        let functions = chosen.of(functions(tools.iter().enumerate())?);
+        fields.texts("include")?;
+        let reasoning = fields.object("reasoning")?;
+        let text = fields.object("text")?;
+        let overlay = Overlay {
+            tools: functions,
+            tool_choice: chosen.choice,
+            reasoning_effort: effort(
+                reasoning.and_then(|reasoning| reasoning.get("effort")),
+                "reasoning.effort",
+            )?,
+            max_output_tokens: fields.whole("max_output_tokens", 1..=u64::from(u32::MAX))?,
+            sampling: sampling(fields),
+            ..Overlay::default()
+        };
+        let format = text.and_then(|text| text.get("format"));
+        let given =
+            |name| Ok::<_, Problem>(fields.text(name)?.filter(|text| !text.is_empty()).map(str::to_owned));
+        Ok(Self {
+            model: given("model")?,
+            instructions: given("instructions")?,
+            metadata: fields.value("metadata").map(parse_metadata).transpose()?.unwrap_or_default(),
+            overlay,
+            response_format: parse_response_format(format, "text.format")?,
+        })
+    }
+}
+
+fn stateless() -> Problem {
+    let message = "Structured output is one stateless shot: leave out `text.format`, or the thread, `conversation` and \
+                   `previous_response_id`.";
+    Problem::new(Code::InvalidResponseFormat, message).at("text.format")
+}
+
+fn wanted(fields: &Fields<'_>) -> Result<Wanted, Problem> {
+    let (stream, background) = (fields.flag("stream")?, fields.flag("background")?);
+    Ok(match (stream, background) {
+        (Some(true), _) => Wanted::Events,
+        (_, Some(true)) => Wanted::Background,
+        _ => Wanted::Whole,
+    })
+}
+
+/// Answers with a response once it rests, at once, or with its events.
+async fn answer(app: &App, project: &ProjectStore, told: Told, wanted: Wanted) -> Result<Response, Problem> {
+    let Told { run, thread_id, from } = told;
+    let saved = reading::saved(project, run).await?;
+    let from = reading::last_stretch(project, &saved, from).await?;
+    let mut response = match wanted {
+        Wanted::Events => stream::follow(app, project.clone(), saved, From::Seq(from)).await?,
+        Wanted::Background => Json(reading::show(project, run, from).await?).into_response(),
+        Wanted::Whole => {
+            let record = app.engine.rested(project, &saved.seal, run).await?;
+            if record.status == Status::Cancelled {
+                let message = "The response was cancelled.";
+                return Err(Problem::new(Code::RunCancelled, message).after_work());
+            }
+            if let Some(error) = record.result.and_then(|result| result.error) {
+                return Err(turn::failed(&error).after_work());
+            }
+            Json(reading::show(project, run, from).await?).into_response()
+        }
+    };
+    name_run(&mut response, run, &thread_id);
+    Ok(response)
+}
+
+/// Answers a request whose key was used before, if it was.
+async fn repeated(
+    app: &App,
+    project: &ProjectStore,
+    once: &Once,
+    wanted: Wanted,
+) -> Result<Option<Response>, Problem> {
+    let run = match once.earlier().await? {
+        None => return Ok(None),
+        Some(Earlier::Answer(response)) => return Ok(Some(response)),
+        Some(Earlier::Run(run)) => run,
+    };
+    let saved = reading::saved(project, run).await?;
+    let status = saved.record.status;
+    if wanted == Wanted::Whole && !status.is_final() && !status.is_paused() {
+        let message =
+            format!("The request with this key is still at work, as the response {run}. Ask again shortly.");
+        return Err(Problem::new(Code::IdempotencyInProgress, message).at("Idempotency-Key"));
+    }
+    let told = Told { run, thread_id: saved.record.thread_id.clone(), from: 0 };
+    let mut response = answer(app, project, told, wanted).await?;
+    mark_as_replayed(&mut response);
+    Ok(Some(response))
+}

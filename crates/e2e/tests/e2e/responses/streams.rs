@@ -1,0 +1,125 @@
+//! Responses as streams of events, from the start and from anywhere.
+
+use e2e::both;
+use insta::assert_snapshot;
+use serde_json::{Value, json};
+use testkit::http::Answer;
+use testkit::receiver::Receiver;
+use testkit::upstream::{Reply, Upstream};
+
+use super::{PATH, acting, shown};
+use crate::support::redacted;
+
+/// Reads a stream: the number, the type and the data of each event.
+fn events(answer: &Answer) -> Vec<(u64, Value)> {
+    assert_eq!(answer.status, 200, "{answer}");
+    assert!(answer.header("content-type").starts_with("text/event-stream"), "{answer}");
+    let text = String::from_utf8(answer.body.to_vec()).unwrap();
+    assert!(text.ends_with("\n\n") && !text.contains('\r') && !text.contains("[DONE]"), "{text}");
+    let events = text.split("\n\n").filter(|event| !event.is_empty() && *event != ":");
+    events
+        .map(|event| {
+            let mut lines = event.lines();
+            let kind = lines.next().unwrap().strip_prefix("event: ").unwrap();
+            let id = lines.next().unwrap().strip_prefix("id: ").unwrap().parse().unwrap();
+            let data: Value =
+                serde_json::from_str(lines.next().unwrap().strip_prefix("data: ").unwrap()).unwrap();
+            assert_eq!(lines.next(), None);
+            assert_eq!((data["type"].as_str(), data["sequence_number"].as_u64()), (Some(kind), Some(id)));
+            (id, data)
+        })
+        .collect()
+}
+
+fn lines(events: &[(u64, Value)]) -> String {
+    let line = |(_, data): &(u64, Value)| {
+        let mut data = redacted(data);
+        if data["response"].is_object() {
+            data["response"] = json!({
+                "id": data["response"]["id"],
+                "status": data["response"]["status"],
+                "output": shown(&data["response"])["output"].as_array().unwrap().len(),
+            });
+        }
+        data.to_string()
+    };
+    events.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn every_reader_gets_the_same_events_from_anywhere() {
+    both(async |server| {
+        let receiver = Receiver::start().await;
+        let tool = json!({
+            "description": "Looks.",
+            "input_schema": {"type": "object"},
+            "execution": "webhook",
+            "url": receiver.url(),
+            "approval": "always",
+        });
+        server.admin().put("/v1/tenant/tools/look", &tool).await.expect(200);
+        let upstream = Upstream::start().await;
+        upstream.answer(Reply::text_in("Let me look.", 2).and_tool_call("c1", "look", json!({})));
+        upstream.answer(Reply::text("Seen."));
+        let smith = server.smith_on(&upstream).await;
+        server.admin().patch(&smith.path(""), &json!({"tools": ["look"]})).await.expect(200);
+        let client = acting(&server, &smith);
+        let mut told = events(&client.post(PATH, &json!({"input": "Hi", "stream": true})).await);
+        let (_, last) = told.last().unwrap();
+        let response = last["response"].clone();
+        let request = response["output"].as_array().unwrap().last().unwrap();
+        let approve =
+            json!({"type": "mcp_approval_response", "approval_request_id": request["id"], "approve": true});
+        let answer = client.post(PATH, &json!({"input": [approve], "stream": true})).await;
+        told.extend(events(&answer));
+        assert_snapshot!("a_stream_of_events", lines(&told));
+        for ((number, _), expected) in told.iter().zip(0..) {
+            assert_eq!(*number, expected, "no gaps, over a pause");
+        }
+        let path = format!("{PATH}/{}?stream=true", response["id"].as_str().unwrap());
+        let whole = events(&client.get(&path).await);
+        assert_eq!(lines(&whole), lines(&told));
+        for seen in 0..told.len() {
+            let rest = events(&client.get(&format!("{path}&starting_after={seen}")).await);
+            assert_eq!(rest, whole[seen + 1..]);
+        }
+        client.get(&format!("{path}&starting_after=-1")).await.expect_error(400, "invalid_request");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_failure_is_told_as_an_error_and_a_failed_response() {
+    both(async |server| {
+        let upstream = Upstream::start().await;
+        upstream.answer_otherwise(Reply::status(400));
+        let smith = server.smith_on(&upstream).await;
+        let told = events(&acting(&server, &smith).post(PATH, &json!({"input": "Hi", "stream": true})).await);
+        let kinds: Vec<_> = told.iter().map(|(_, data)| data["type"].as_str().unwrap()).collect();
+        assert_eq!(kinds, ["response.created", "response.in_progress", "error", "response.failed"]);
+        let error = &told[2].1;
+        assert_eq!(
+            (&error["code"], &error["error"]["code"]),
+            (&json!("model_request_failed"), &json!("model_request_failed"))
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_key_streams_the_same_response_again() {
+    both(async |server| {
+        let upstream = Upstream::start().await;
+        upstream.answer(Reply::text("Hello."));
+        let smith = server.smith_on(&upstream).await;
+        let client = acting(&server, &smith).with_header("idempotency-key", "once");
+        let body = json!({"input": "Hi", "stream": true});
+        let first = events(&client.post(PATH, &body).await);
+        let again = client.post(PATH, &body).await;
+        assert_eq!(again.header("idempotency-replayed"), "true");
+        assert_eq!(lines(&events(&again)), lines(&first));
+        let runs = server.admin().get(&smith.path("/runs")).await.expect(200);
+        assert_eq!(runs["data"].as_array().unwrap().len(), 1);
+    })
+    .await;
+}
