@@ -10,6 +10,7 @@
 
 mod agents;
 mod attachments;
+mod clients;
 mod conventions;
 mod crash;
 mod damage;
