@@ -56,6 +56,20 @@ impl Item {
         Self::Message(Message { role: Role::Assistant, content: Content::Text(text.into()) })
     }
 
+    pub fn message(&self) -> Option<&Message> {
+        match self {
+            Self::Message(message) => Some(message),
+            Self::ToolCall(_) | Self::ToolResult(_) => None,
+        }
+    }
+
+    pub fn message_mut(&mut self) -> Option<&mut Message> {
+        match self {
+            Self::Message(message) => Some(message),
+            Self::ToolCall(_) | Self::ToolResult(_) => None,
+        }
+    }
+
     pub fn user(text: impl Into<String>) -> Self {
         Self::Message(Message { role: Role::User, content: Content::Text(text.into()) })
     }
@@ -86,6 +100,69 @@ impl Item {
     }
 }
 
+/// Returns the calls at the end of a run that have no result: the caller carries them out and brings their results with the
+/// next run.
+pub fn open_calls(transcript: &[Item]) -> Vec<&ToolCall> {
+    let is_answered = |id: &str| {
+        transcript.iter().any(|item| matches!(item, Item::ToolResult(result) if result.call_id == id))
+    };
+    let calls = transcript.iter().filter_map(|item| match item {
+        Item::ToolCall(call) => Some(call),
+        _ => None,
+    });
+    calls.filter(|call| !is_answered(&call.id)).collect()
+}
+
+/// Makes a conversation one that every provider takes: behind calls come their results, one each, and nothing else.
+///
+/// A call that nobody answered gets a result that says so. A result without its call, which may have been cut off with the
+/// beginning of the conversation, is told as a message.
+pub fn with_calls_answered(items: Vec<Item>) -> Vec<Item> {
+    let mut answered = Vec::with_capacity(items.len());
+    let mut open: Vec<ToolCall> = Vec::new();
+    let mut is_answering = false;
+    // Behind the results, because nothing may stand between those.
+    let mut told = Vec::new();
+    for item in items {
+        match &item {
+            Item::ToolResult(result) => match open.iter().position(|call| call.id == result.call_id) {
+                Some(at) => {
+                    open.remove(at);
+                    is_answering = true;
+                    answered.push(item);
+                }
+                None => told
+                    .push(Item::user(format!("[Result of a call of `{}`:] {}", result.name, result.output))),
+            },
+            Item::ToolCall(call) if !is_answering || open.is_empty() => {
+                if open.is_empty() {
+                    answered.append(&mut told);
+                }
+                is_answering = false;
+                open.push(call.clone());
+                answered.push(item);
+            }
+            Item::ToolCall(_) | Item::Message(_) => {
+                close(&mut open, &mut answered);
+                answered.append(&mut told);
+                is_answering = false;
+                if let Item::ToolCall(call) = &item {
+                    open.push(call.clone());
+                }
+                answered.push(item);
+            }
+        }
+    }
+    close(&mut open, &mut answered);
+    answered.append(&mut told);
+    answered
+}
+
+fn close(open: &mut Vec<ToolCall>, answered: &mut Vec<Item>) {
+    let results = open.drain(..).map(|call| ToolResult::error(&call, "Nobody has answered this call."));
+    answered.extend(results.map(Item::ToolResult));
+}
+
 /// Chooses how much of a thread's past fits a token budget: whole turns, newest first, never a half one.
 ///
 /// `turns` is ordered from newest to oldest, each turn's items in their own order. Returns how many turns fit.
@@ -102,6 +179,64 @@ pub fn turns_within_budget(turns: &[Vec<Item>], budget: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn call(id: &str) -> Item {
+        Item::ToolCall(ToolCall {
+            id: id.into(),
+            name: "f".into(),
+            arguments: "{}".into(),
+            provider_data: None,
+        })
+    }
+
+    fn result(id: &str) -> Item {
+        Item::ToolResult(ToolResult {
+            call_id: id.into(),
+            name: "f".into(),
+            output: format!("of {id}"),
+            is_error: false,
+            attachments: vec![],
+        })
+    }
+
+    /// Writes items down as a line: `c1` a call, `r1` its result, `x1` a result that nobody gave, the text of messages.
+    fn line(items: &[Item]) -> String {
+        let words = items.iter().map(|item| match item {
+            Item::Message(message) => message.content.text(),
+            Item::ToolCall(call) => format!("c{}", call.id),
+            Item::ToolResult(result) if result.is_error => format!("x{}", result.call_id),
+            Item::ToolResult(result) => format!("r{}", result.call_id),
+        });
+        words.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn calls_without_a_result_are_the_callers() {
+        let items = [call("1"), call("2"), result("1"), Item::assistant("a")];
+        assert_eq!(open_calls(&items).iter().map(|call| call.id.as_str()).collect::<Vec<_>>(), ["2"]);
+    }
+
+    #[test]
+    fn every_call_of_a_conversation_is_answered_right_behind_it() {
+        let answered = |items: Vec<Item>| line(&with_calls_answered(items));
+        let said = || Item::assistant("a");
+        assert_eq!(answered(vec![call("1"), call("2"), result("2"), result("1"), said()]), "c1 c2 r2 r1 a");
+        assert_eq!(answered(vec![call("1"), call("2"), result("2"), said()]), "c1 c2 r2 x1 a");
+        assert_eq!(answered(vec![call("1")]), "c1 x1");
+        assert_eq!(answered(vec![call("1"), said(), result("1")]), "c1 x1 a [Result of a call of `f`:] of 1");
+        assert_eq!(
+            answered(vec![call("1"), call("2"), result("1"), call("3"), result("3")]),
+            "c1 c2 r1 x2 c3 r3"
+        );
+        assert_eq!(
+            answered(vec![result("0"), call("1"), result("1")]),
+            "[Result of a call of `f`:] of 0 c1 r1"
+        );
+        assert_eq!(
+            answered(vec![call("1"), result("0"), result("1")]),
+            "c1 r1 [Result of a call of `f`:] of 0"
+        );
+    }
 
     #[test]
     fn the_window_holds_whole_turns_from_the_newest_on() {

@@ -11,6 +11,7 @@ pub mod frames;
 pub mod ids;
 pub mod items;
 pub mod models;
+pub mod overlay;
 pub mod principals;
 pub mod problems;
 pub mod response_format;

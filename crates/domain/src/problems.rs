@@ -68,6 +68,8 @@ codes! {
     InvalidTokenScope = "invalid_token_scope", 422;
     InvalidKind = "invalid_kind", 422;
     InvalidDecision = "invalid_decision", 422;
+    InvalidToolChoice = "invalid_tool_choice", 422;
+    UnsupportedTools = "unsupported_tools", 422;
     ReplayUnsupported = "replay_unsupported", 422;
     InvalidReasoningEffort = "invalid_reasoning_effort", 422;
     SchemaError = "schema_error", 422;

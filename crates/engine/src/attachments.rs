@@ -11,14 +11,13 @@ use store::files::StoredFile;
 use store::{ProjectStore, SmithSeal};
 use vault::Ids;
 
-/// Moves inline bytes out of messages. Returns the messages as they are stored, and the files that they name.
-pub(crate) fn take_inline(
-    messages: Vec<Message>,
+/// Moves inline bytes out of messages, and returns the files that they name instead.
+pub(crate) fn take_inline<'a>(
+    messages: impl Iterator<Item = &'a mut Message>,
     ids: &Ids,
-) -> Result<(Vec<Message>, Vec<StoredFile>), Problem> {
+) -> Result<Vec<StoredFile>, Problem> {
     let mut files = Vec::new();
-    let mut taken = Vec::with_capacity(messages.len());
-    for (index, mut message) in messages.into_iter().enumerate() {
+    for (index, message) in messages.enumerate() {
         if let Content::Parts(parts) = &mut message.content {
             for (part_index, part) in parts.iter_mut().enumerate() {
                 let at = format!("input[{index}].content[{part_index}]");
@@ -35,13 +34,12 @@ pub(crate) fn take_inline(
                 files.push(file);
             }
         }
-        taken.push(message);
     }
-    Ok((taken, files))
+    Ok(files)
 }
 
 /// Lists the files that messages name, with the place where each is named.
-pub(crate) fn referenced(messages: &[Message]) -> Vec<(FileId, String)> {
+pub(crate) fn referenced(messages: &[&Message]) -> Vec<(FileId, String)> {
     let mut files = Vec::new();
     for (index, message) in messages.iter().enumerate() {
         let Content::Parts(parts) = &message.content else { continue };
@@ -66,7 +64,7 @@ pub(crate) struct Types<'a> {
 
 impl Types<'_> {
     /// Refuses a part that the provider does not take, while there is no run yet that would fail over it.
-    pub(crate) async fn check(&self, provider: Provider, messages: &[Message]) -> Result<(), Problem> {
+    pub(crate) async fn check(&self, provider: Provider, messages: &[&Message]) -> Result<(), Problem> {
         for (index, message) in messages.iter().enumerate() {
             let Content::Parts(parts) = &message.content else { continue };
             for (part_index, part) in parts.iter().enumerate() {
@@ -156,8 +154,9 @@ mod tests {
     use super::*;
 
     fn take(part: Part) -> Result<(Vec<Message>, Vec<StoredFile>), Problem> {
-        let message = Message { role: Role::User, content: Content::Parts(vec![part]) };
-        take_inline(vec![message], &Ids::new(Arc::new(SystemClock)))
+        let mut messages = vec![Message { role: Role::User, content: Content::Parts(vec![part]) }];
+        let files = take_inline(messages.iter_mut(), &Ids::new(Arc::new(SystemClock)))?;
+        Ok((messages, files))
     }
 
     fn inline(data: &str, filename: Option<&str>) -> Source {
@@ -168,7 +167,10 @@ mod tests {
     fn inline_bytes_become_a_file_that_the_message_names() {
         let (messages, files) = take(Part::Image(inline("data:image/png;base64,AQID", None))).unwrap();
         assert_eq!((files[0].media_type.as_str(), files[0].bytes.as_slice()), ("image/png", &[1, 2, 3][..]));
-        assert_eq!(referenced(&messages), [(files[0].id, "input[0].content[0].file_id".to_owned())]);
+        assert_eq!(
+            referenced(&messages.iter().collect::<Vec<_>>()),
+            [(files[0].id, "input[0].content[0].file_id".to_owned())]
+        );
         assert!(!serde_json::to_string(&messages).unwrap().contains("AQID"));
         let (_, files) = take(Part::File(inline("AQID", Some("report.PDF")))).unwrap();
         assert_eq!(files[0].media_type, "application/pdf");

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use domain::content::{Content, Message, Part, Role, Source};
 use domain::frames::Warning;
 use domain::ids::{FileId, SmithId};
-use domain::items::{Item, turns_within_budget};
+use domain::items::{Item, turns_within_budget, with_calls_answered};
 use domain::run::Run;
 use domain::smiths::Config;
 use models::{Attachment, Turn};
@@ -47,14 +47,10 @@ pub(crate) async fn past(
 /// Lines up what the model answers to, oldest first.
 pub(crate) fn conversation(record: &RunRecord, past: Vec<Item>, machine: &Run) -> Vec<Item> {
     let mut items = past;
-    items.extend(record.request.input.iter().cloned().map(Item::Message));
+    items.extend(record.request.clone().items());
     items.extend(machine.transcript().iter().cloned());
-    let mut items = showing_attachments(items);
-    if let Some(why) = machine.repair() {
-        items.push(Item::user(format!(
-            "Your answer does not have the form that was asked for: {why}\nAnswer again, with nothing but the corrected JSON."
-        )));
-    }
+    let mut items = showing_attachments(with_calls_answered(items));
+    items.extend(machine.repair().map(Item::user));
     items
 }
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use domain::content::Message;
 use domain::ids::{AgentId, MintedThreadId, RunId, SmithId};
+use domain::items::Item;
+use domain::overlay::{Overlay, ToolChoice};
 use domain::principals::Actor;
 use domain::response_format::ResponseFormat;
 use domain::run::{Input, Limits, Run, Status};
@@ -17,6 +19,7 @@ use store::runs::{
 use store::{ProjectStore, SmithSeal};
 
 use crate::driver::Thread;
+use crate::toolbox::{Gathered, Toolbox};
 use crate::{Driver, Engine, attachments, context, structured};
 
 /// What a run is to do, for whom and as whom.
@@ -36,6 +39,8 @@ pub struct StartRun {
     pub channel: String,
     pub metadata: Map<String, Value>,
     pub response_format: Option<ResponseFormat>,
+    /// What the run does otherwise than its configuration. Inline bytes in its past are moved to file storage, too.
+    pub overlay: Overlay,
     pub actor: Actor,
     /// The key of the request; it becomes known in one transaction with the run.
     pub idempotency: Option<IdempotencyKey>,
@@ -83,7 +88,8 @@ impl Engine {
             }
             structured::check(format, inner.options.max_schema_bytes)?;
         }
-        if start.input.is_empty() {
+        let mut overlay = start.overlay;
+        if start.input.is_empty() && overlay.past.is_empty() {
             let has_history = match &start.thread_id {
                 Some(thread_id) => project.thread_exists(start.smith, thread_id).await?,
                 None => false,
@@ -95,10 +101,14 @@ impl Engine {
                 ));
             }
         }
+        self.check_tool_choice(project, &start.config, &overlay).await?;
         let ids = inner.store.ids();
-        let (input, files) = attachments::take_inline(start.input, ids)?;
+        let mut input = start.input;
+        let brought = overlay.past.iter_mut().filter_map(Item::message_mut).chain(&mut input);
+        let files = attachments::take_inline(brought, ids)?;
         let mut attached = 0_u64;
-        for (file, at) in attachments::referenced(&input) {
+        let brought: Vec<&Message> = overlay.past.iter().filter_map(Item::message).chain(&input).collect();
+        for (file, at) in attachments::referenced(&brought) {
             let new = files.iter().find(|new| new.id == file).map(|new| new.bytes.len());
             let size = match new {
                 Some(size) => u64::try_from(size).ok(),
@@ -124,7 +134,7 @@ impl Engine {
         })?;
         let choice = inner.keys.choose(project, Some(start.smith), start.config.shown_model()).await?;
         attachments::Types { project, smith: start.smith, seal: &start.seal, new: &files }
-            .check(choice.route.provider, &input)
+            .check(choice.route.provider, &brought)
             .await?;
 
         let id: RunId = ids.mint();
@@ -151,7 +161,12 @@ impl Engine {
             channel: start.channel,
             model: choice.model.clone(),
             actor: start.actor,
-            request: RunRequest { input, metadata: start.metadata, response_format: start.response_format },
+            request: RunRequest {
+                input,
+                metadata: start.metadata,
+                response_format: start.response_format,
+                overlay,
+            },
             config: RunConfig {
                 config: start.config,
                 resolved_model: choice.model.clone(),
@@ -222,6 +237,38 @@ impl Engine {
             }
         }
         Ok(Some(StartedRun { id, thread_id, status }))
+    }
+}
+
+impl Engine {
+    /// Refuses to have a tool called that the run does not have.
+    async fn check_tool_choice(
+        &self,
+        project: &ProjectStore,
+        config: &Config,
+        overlay: &Overlay,
+    ) -> Result<(), Problem> {
+        let choice = &overlay.tool_choice;
+        if !matches!(choice, ToolChoice::Required | ToolChoice::Named(_)) {
+            return Ok(());
+        }
+        let inner = &self.inner;
+        let toolbox = if overlay.tools.is_empty() {
+            let now = inner.store.ids().now();
+            Gathered::new(&inner.tools, &inner.retry, project, config, now).await?.toolbox
+        } else {
+            Toolbox::of_client(&overlay.tools)
+        };
+        let message = match choice {
+            ToolChoice::Named(name) if toolbox.find(name).is_none() => {
+                "`tool_choice` names a tool that is neither in `tools` nor one of the smith's."
+            }
+            _ if toolbox.offers().is_empty() => {
+                "`tool_choice` wants a tool called, and there is none. Give `tools`."
+            }
+            _ => return Ok(()),
+        };
+        Err(Problem::new(Code::InvalidToolChoice, message).at("tool_choice"))
     }
 }
 

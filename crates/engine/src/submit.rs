@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use domain::content::Message;
 use domain::ids::{ApprovalId, RunId};
 use domain::items::ToolResult;
 use domain::run::{Choice, Input, Limits, Question, Run, Status};
@@ -21,13 +22,15 @@ const RACES: usize = 16;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Submission {
     /// Results of calls that the caller carried out.
-    Results(Vec<ResultIn>),
+    Results { results: Vec<ResultIn>, messages: Vec<Message> },
     Decision {
         approval: ApprovalId,
         choice: Choice,
         /// Who decided, for the record.
         actor: String,
         reason: Option<String>,
+        /// What came with the decision for the model to read behind the results of the calls.
+        messages: Vec<Message>,
     },
     /// Nobody decided in time.
     Expiry(ApprovalId),
@@ -81,8 +84,10 @@ impl Engine {
     ) -> Result<Option<Submitted>, Problem> {
         let (engine, project) = (self.clone(), project.clone());
         // In a task of its own: a caller that goes away must not leave a run that was taken up without a driver.
-        let submitted =
-            self.inner.tasks.spawn(async move { engine.submit_here(&project, run, &submission, key).await });
+        let submitted = self
+            .inner
+            .tasks
+            .spawn(async move { Box::pin(engine.submit_here(&project, run, &submission, key)).await });
         submitted.await.map_err(|_| Problem::internal())?
     }
 
@@ -128,10 +133,11 @@ impl Engine {
         let record = &saved.record;
         let now = inner.store.ids().now();
         let input = match submission {
-            Submission::Results(results) => {
-                results_for(&machine, record, results, inner.options.max_tool_result_bytes)?
+            Submission::Results { results, messages } => {
+                let results = results_for(&machine, record, results, inner.options.max_tool_result_bytes)?;
+                Input::Delivered { results, messages: messages.clone() }
             }
-            Submission::Decision { approval, choice, .. } => {
+            Submission::Decision { approval, choice, messages, .. } => {
                 let expires_at = match self.before(project, record, *approval, choice).await? {
                     Before::Decided(submitted) => return Ok(Tried::Taken(submitted)),
                     Before::Open { expires_at } => expires_at,
@@ -142,7 +148,7 @@ impl Engine {
                     return self.expired_first(saved, machine, *approval, now).await;
                 }
                 self.check(project, &saved, &machine, question, choice).await?;
-                Input::Decided { approval: *approval, choice: choice.clone() }
+                Input::Decided { approval: *approval, choice: choice.clone(), messages: messages.clone() }
             }
             Submission::Expiry(approval) => {
                 let open = find(&machine, *approval).filter(|question| question.choice.is_none());
@@ -343,7 +349,7 @@ pub(crate) fn not_paused(status: Status) -> Problem {
 
 fn expired(approval: ApprovalId) -> Input {
     let reason = Some(Resolution::Expired.as_str().to_owned());
-    Input::Decided { approval, choice: Choice::Reject { reason } }
+    Input::Decided { approval, choice: Choice::Reject { reason }, messages: Vec::new() }
 }
 
 fn find(machine: &Run, approval: ApprovalId) -> Option<&Question> {
@@ -366,7 +372,7 @@ fn results_for(
     record: &RunRecord,
     results: &[ResultIn],
     limit: usize,
-) -> Result<Input, Problem> {
+) -> Result<Vec<ToolResult>, Problem> {
     if !machine.status().is_paused() {
         return Err(not_paused(record.status));
     }
@@ -394,14 +400,14 @@ fn results_for(
             }
         }
     }
-    Ok(Input::Delivered { results: made })
+    Ok(made)
 }
 
 fn decided(submission: &Submission) -> Option<Decided> {
     match submission {
-        Submission::Results(_) => None,
+        Submission::Results { .. } => None,
         Submission::Expiry(approval) => Some(Decided::Expired(*approval)),
-        Submission::Decision { approval, choice, actor, reason } => {
+        Submission::Decision { approval, choice, actor, reason, .. } => {
             let decision =
                 |edited_args| Decision { actor: Some(actor.clone()), reason: reason.clone(), edited_args };
             Some(match choice {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use domain::items::{ToolCall, ToolResult};
 use domain::models::Provider;
+pub use domain::overlay::{Effort, FunctionTool as Tool, ToolChoice};
 use domain::response_format::ResponseFormat;
 use domain::run::StopReason;
 use domain::usage::Tokens;
@@ -45,50 +46,6 @@ pub enum Attachment {
     Image { media_type: String, bytes: Bytes },
     FileUrl { url: String, filename: Option<String> },
     File { media_type: String, filename: String, bytes: Bytes },
-}
-
-/// A function that the model may call.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Tool {
-    pub name: String,
-    pub description: String,
-    /// The JSON Schema of the arguments.
-    pub parameters: Value,
-    pub strict: bool,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum ToolChoice {
-    #[default]
-    Auto,
-    None,
-    Required,
-    Named(String),
-}
-
-/// How hard a model is to think.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effort {
-    None,
-    Minimal,
-    Low,
-    Medium,
-    High,
-    ExtraHigh,
-}
-
-impl Effort {
-    pub fn parse(text: &str) -> Option<Self> {
-        match text {
-            "none" => Some(Self::None),
-            "minimal" => Some(Self::Minimal),
-            "low" => Some(Self::Low),
-            "medium" => Some(Self::Medium),
-            "high" => Some(Self::High),
-            "xhigh" => Some(Self::ExtraHigh),
-            _ => None,
-        }
-    }
 }
 
 /// With what a provider is called. Never logged: `Debug` shows the provider and nothing else.

@@ -1,5 +1,7 @@
 //! The OpenAI surface: what clients of OpenAI call after nothing but their base URL was changed.
 
+mod identity;
+
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;

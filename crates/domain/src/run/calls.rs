@@ -25,8 +25,10 @@ pub struct Plan {
 pub enum Carrier {
     /// This server. A repeatable call may be made again when nobody knows what came of it.
     Server { is_repeatable: bool },
-    /// Whoever called the run.
+    /// Whoever called the run, which waits for the result.
     Caller,
+    /// Whoever called the run, and brings the result with another one: a function of the request.
+    Client,
     /// Nobody: there is no such tool, its arguments do not fit, or it was called too often.
     Nobody { why: String },
 }
@@ -125,7 +127,7 @@ impl Call {
                 request_state: None,
             },
             (Carrier::Server { .. }, None) => State::Ready,
-            (Carrier::Caller, None) => State::Awaited,
+            (Carrier::Caller | Carrier::Client, None) => State::Awaited,
         };
         Self { call, args, plan, resumption: None, is_edited: false, was_told: false, state }
     }

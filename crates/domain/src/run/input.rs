@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::calls::{Elicitation, Plan};
 use super::status::StopReason;
 use crate::clock::Timestamp;
+use crate::content::Message;
 use crate::frames::Warning;
 use crate::ids::{ApprovalId, SmithId};
 use crate::items::{ToolCall, ToolResult};
@@ -33,7 +34,13 @@ pub struct Reply {
 pub enum Verdict {
     NotAsked,
     Conforms,
-    Misses { why: String },
+    Misses {
+        why: String,
+    },
+    /// It makes none of the calls that it had to make.
+    LacksCall {
+        why: String,
+    },
 }
 
 /// What came of a call that this server carried out.
@@ -120,10 +127,15 @@ pub enum Input {
     Decided {
         approval: ApprovalId,
         choice: Choice,
+        /// What came with the decision for the model to read, once the calls have their results.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        messages: Vec<Message>,
     },
     /// Whoever carries calls out for the run submitted their results.
     Delivered {
         results: Vec<ToolResult>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        messages: Vec<Message>,
     },
     /// The server died during the run; what was under way is done again.
     Resumed,

@@ -2,10 +2,11 @@
 
 mod calling;
 
-use super::calls::{State, Step};
+use super::calls::{Carrier, State, Step};
 use super::input::{Choice, Input, Reply, Verdict};
 use super::phase::{Action, Ending, Limits, Phase, Refusal};
 use super::status::{Status, StopReason};
+use crate::content::Message;
 use crate::frames::{Frame, PendingCall, Warning};
 use crate::items::Item;
 use crate::problems::Code;
@@ -31,12 +32,14 @@ pub struct Run {
     attempt: u32,
     /// What the run said and did after its input.
     transcript: Vec<Item>,
-    /// How the last answer missed the form that was asked for.
+    /// What the model is told about its last answer, which was not what was asked for.
     repair: Option<String>,
     reference: Option<String>,
     tokens: Option<Tokens>,
     warnings: Vec<Warning>,
     suggested_replies: Vec<String>,
+    /// What came with decisions and results, to be read behind them.
+    added: Vec<Message>,
 }
 
 impl Run {
@@ -57,6 +60,7 @@ impl Run {
             tokens: None,
             warnings: Vec::new(),
             suggested_replies: Vec::new(),
+            added: Vec::new(),
         }
     }
 
@@ -177,22 +181,24 @@ impl Run {
                 self.phase = Phase::Paused(step.clone());
                 frames
             }
-            (Phase::Paused(step), Input::Decided { approval, choice }) => {
+            (Phase::Paused(step), Input::Decided { approval, choice, messages }) => {
                 let is_rejection = matches!(choice, Choice::Reject { .. });
                 let on_reject = step.decide(approval, choice).ok_or(refusal)?;
+                self.added.extend(messages);
                 if is_rejection && on_reject == OnReject::End {
                     self.end(Ending::Completed { stop_reason: StopReason::ApprovalRejected })
                 } else {
                     self.go_on_after_pause()
                 }
             }
-            (Phase::Paused(step), Input::Delivered { results }) => {
+            (Phase::Paused(step), Input::Delivered { results, messages }) => {
                 // On a copy: a delivery with one result too many changes nothing.
                 let mut delivered = step.clone();
                 if results.is_empty() || !delivered.deliver(results) {
                     return Err(refusal);
                 }
                 *step = delivered;
+                self.added.extend(messages);
                 self.go_on_after_pause()
             }
             (Phase::Thinking, Input::Resumed) => {
@@ -235,13 +241,29 @@ impl Run {
         self.reference = None;
         // The deltas said the same; on a fold over the journal there are none, and the reply stands for them.
         self.text.truncate(self.call_text_start);
-        if let Verdict::Misses { why } = reply.verdict {
+        let missed = match reply.verdict {
+            Verdict::Misses { why } => Some((
+                Code::StructuredOutputFailed,
+                format!("The model's answer does not have the form that was asked for: {why}"),
+                format!(
+                    "Your answer does not have the form that was asked for: {why}\nAnswer again, with nothing but the corrected JSON."
+                ),
+            )),
+            Verdict::LacksCall { why } => Some((
+                Code::RunFailed,
+                format!("The model did not make the call that it had to make: {why}"),
+                format!("You have to call a tool now: {why}\nMake the call, and say nothing else."),
+            )),
+            Verdict::NotAsked | Verdict::Conforms => None,
+        };
+        if let Some((code, message, repair)) = missed {
             if self.repair.is_some() {
-                let message = format!("The model's answer does not have the form that was asked for: {why}");
-                return self.end(Ending::Failed { code: Code::StructuredOutputFailed, message });
+                return self.end(Ending::Failed { code, message });
             }
-            self.transcript.push(Item::assistant(reply.text));
-            self.repair = Some(why);
+            if !reply.text.is_empty() {
+                self.transcript.push(Item::assistant(reply.text));
+            }
+            self.repair = Some(repair);
             return self.begin_call();
         }
         self.text.push_str(&reply.text);
@@ -252,6 +274,9 @@ impl Run {
             return self.end(Ending::Completed { stop_reason: reply.stop });
         }
         self.transcript.extend(reply.tool_calls.iter().cloned().map(Item::ToolCall));
+        if reply.plans.iter().any(|plan| plan.carrier == Carrier::Client) {
+            return self.hand_over(&reply.tool_calls, &reply.plans);
+        }
         self.call_text_start = self.text.len();
         self.phase = Phase::Calling(Step::new(reply.tool_calls, reply.plans));
         self.go_on_if_settled(Vec::new())
@@ -284,6 +309,7 @@ impl Run {
             let results = step.clone().into_results(why);
             self.transcript.extend(results.map(Item::ToolResult));
         }
+        self.take_added();
         match &ending {
             Ending::Completed { stop_reason } => {
                 if !self.text.is_empty() {

@@ -1,6 +1,7 @@
 //! Calling the model: what it says is applied while commits of what it said before are under way.
 
-use domain::items::ToolCall;
+use domain::items::{Item, ToolCall};
+use domain::overlay::ToolChoice;
 use domain::run::{Input, Reply, StopReason, Verdict};
 use domain::usage::Tokens;
 use domain::{Code, Problem};
@@ -44,7 +45,9 @@ impl Driver {
             Err(problem) if problem.code == Code::StorageUnavailable => return Err(Stop::Broken),
             Err(problem) => return self.call_failed(problem.code, problem.message),
         };
-        let format = self.record.request.response_format.clone();
+        // Text that has to have a form, or must be none, is passed on once it is known to be what was asked for.
+        let hold = self.record.request.response_format.is_some()
+            || matches!(self.tool_choice(), ToolChoice::Required | ToolChoice::Named(_));
         let mut stream = self.engine.models.call(&credentials, request).boxed();
         let mut answer = Answer::default();
         let mut held_back = Vec::new();
@@ -80,7 +83,7 @@ impl Driver {
                 let end = match event {
                     Some(Ok(Event::Finished { stop, tokens })) => Some(Ok((stop, tokens))),
                     Some(Ok(event)) => {
-                        self.said(event, &mut answer, format.is_some(), &mut held_back)?;
+                        self.said(event, &mut answer, hold, &mut held_back)?;
                         None
                     }
                     Some(Err(failure)) => Some(Err(failure)),
@@ -134,17 +137,36 @@ impl Driver {
         let items = context::conversation(&self.record, past, &self.machine);
         let limit = self.engine.options.max_attachment_bytes;
         let turns = context::Files::new(&project, self.record.smith, &self.seal, limit).turns(items).await?;
+        let overlay = &self.record.request.overlay;
         let request = models::Request {
             model: choice.route.model,
-            instructions: self.config.instructions().to_owned(),
+            instructions: [self.config.instructions(), &overlay.instructions]
+                .into_iter()
+                .filter(|part| !part.is_empty())
+                .collect::<Vec<_>>()
+                .join("\n\n"),
             turns,
             tools: toolbox.offers().iter().map(Offer::as_model_sees_it).collect(),
+            tool_choice: self.tool_choice(),
             response_format: self.record.request.response_format.clone(),
+            reasoning_effort: overlay.reasoning_effort,
+            max_output_tokens: overlay.max_output_tokens,
+            sampling: overlay.sampling.clone(),
             // Runs of one smith begin with the same instructions.
             cache_key: Some(self.record.smith.to_string()),
-            ..models::Request::default()
         };
         Ok((choice.credentials, request))
+    }
+
+    /// Returns what the model must call. What the request wants called is called once; then the model is free to say what came
+    /// of it.
+    fn tool_choice(&self) -> ToolChoice {
+        let choice = &self.record.request.overlay.tool_choice;
+        let has_called = self.machine.transcript().iter().any(|item| matches!(item, Item::ToolCall(_)));
+        match choice {
+            ToolChoice::Required | ToolChoice::Named(_) if has_called => ToolChoice::Auto,
+            choice => choice.clone(),
+        }
     }
 
     fn said(
@@ -160,7 +182,6 @@ impl Driver {
             Event::Text(text) => {
                 answer.text.push_str(&text);
                 if hold {
-                    // Text that has to have a form is passed on once it is known to have it.
                     held_back.push(text);
                     return Ok(());
                 }
@@ -186,11 +207,19 @@ impl Driver {
                 return self.call_failed(Code::ModelRequestFailed, failure.message);
             }
         };
+        let choice = self.tool_choice();
         let verdict = match &self.record.request.response_format {
+            _ if !choice.is_met_by(answer.tool_calls.iter().map(|call| call.name.as_str())) => {
+                let why = match choice {
+                    ToolChoice::Named(name) => format!("`{name}` has to be called."),
+                    _ => "a tool has to be called.".to_owned(),
+                };
+                Verdict::LacksCall { why }
+            }
             Some(format) if answer.tool_calls.is_empty() => structured::judge(format, &answer.text),
             _ => Verdict::NotAsked,
         };
-        if !matches!(verdict, Verdict::Misses { .. }) {
+        if !matches!(verdict, Verdict::Misses { .. } | Verdict::LacksCall { .. }) {
             for text in held_back {
                 self.apply(Input::Delta { text })?;
             }

@@ -28,7 +28,10 @@ impl Driver {
         let engine = &self.engine;
         let project = engine.store.project(self.record.project);
         let now = engine.store.ids().now();
-        let gathered = if self.record.request.response_format.is_some() {
+        let request = &self.record.request;
+        let gathered = if !request.overlay.tools.is_empty() {
+            Gathered { toolbox: Toolbox::of_client(&request.overlay.tools), warnings: Vec::new() }
+        } else if request.response_format.is_some() {
             // A structured answer is one stateless shot.
             Gathered::default()
         } else {
@@ -210,7 +213,7 @@ impl Driver {
             toolbox.of(call).is_some_and(|offer| match &offer.source {
                 Source::Webhook { .. } => true,
                 Source::Hosted { function } => function == "current_time",
-                Source::External { .. } | Source::Mcp { .. } => false,
+                Source::External { .. } | Source::Client { .. } | Source::Mcp { .. } => false,
             })
         };
         if !calls.iter().any(uses) {
@@ -241,14 +244,16 @@ async fn carry_out(
             Outcome::Answered(engine.tools.webhooks.call(target, call, None).await.answer)
         }
         Source::Mcp { server, .. } => engine.tools.mcp.call(server, call).await,
-        Source::External { .. } => Outcome::Answered(Answer::error("The tool is not carried out here.")),
+        Source::External { .. } | Source::Client { .. } => {
+            Outcome::Answered(Answer::error("The tool is not carried out here."))
+        }
     };
     if let Outcome::Answered(Answer { trouble: Some(message), .. }) = &outcome {
         let error = CallError { message: message.clone(), at: engine.store.ids().now() };
         let noted = match &offer.source {
             Source::Webhook { tool, .. } => project.note_project_tool_error(tool, &error).await,
             Source::Mcp { registration, .. } => project.note_mcp_error(registration, &error).await,
-            Source::Hosted { .. } | Source::External { .. } => Ok(()),
+            Source::Hosted { .. } | Source::External { .. } | Source::Client { .. } => Ok(()),
         };
         if let Err(error) = noted {
             tracing::warn!(error = %error, "The last error of a tool could not be noted.");

@@ -61,6 +61,7 @@ impl Gathered {
                     name: String::new(),
                     description: function.description.to_owned(),
                     schema: function.input_schema,
+                    is_strict: false,
                     annotations: function.annotations,
                     gate: None,
                     asks: Gate::default(),
@@ -134,6 +135,7 @@ fn project_tool(tool: ProjectTool, secret: Option<String>) -> Option<Offer> {
         name: String::new(),
         description: tool.description,
         schema: tool.input_schema,
+        is_strict: false,
         annotations: tool.annotations,
         gate,
         asks,
@@ -180,6 +182,7 @@ async fn ask(
         asks: asks(&server, &tool.name),
         description: tool.description.unwrap_or_default(),
         schema: tool.input_schema,
+        is_strict: false,
         annotations: tool.annotations,
         source: Source::Mcp {
             registration: server.name.clone(),

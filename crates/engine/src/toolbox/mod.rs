@@ -8,6 +8,7 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use domain::overlay::FunctionTool;
 use domain::run::Call;
 use domain::tools::{Annotations, Gate};
 use serde_json::Value;
@@ -26,6 +27,8 @@ pub(crate) struct Offer {
     pub(crate) description: String,
     /// The JSON Schema of the arguments.
     pub(crate) schema: Value,
+    /// Whether the provider is to hold the model to the schema.
+    pub(crate) is_strict: bool,
     pub(crate) annotations: Annotations,
     /// That a human must agree to each call.
     pub(crate) gate: Option<Gate>,
@@ -37,17 +40,32 @@ pub(crate) struct Offer {
 /// Where a tool comes from, and what carrying out its calls takes.
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
-    Hosted { function: String },
-    Webhook { tool: String, target: Arc<tools::webhook::Target> },
-    External { tool: String },
-    Mcp { registration: String, tool: String, server: Arc<tools::mcp::Server> },
+    Hosted {
+        function: String,
+    },
+    Webhook {
+        tool: String,
+        target: Arc<tools::webhook::Target>,
+    },
+    External {
+        tool: String,
+    },
+    /// A function of the request, for its caller to carry out.
+    Client {
+        function: String,
+    },
+    Mcp {
+        registration: String,
+        tool: String,
+        server: Arc<tools::mcp::Server>,
+    },
 }
 
 impl Source {
     /// The tool's own name at its source.
     pub(crate) fn tool(&self) -> &str {
         match self {
-            Self::Hosted { function } => function,
+            Self::Hosted { function } | Self::Client { function } => function,
             Self::Webhook { tool, .. } | Self::External { tool } | Self::Mcp { tool, .. } => tool,
         }
     }
@@ -56,6 +74,7 @@ impl Source {
     fn prefix(&self) -> &str {
         match self {
             Self::Hosted { .. } => "hosted",
+            Self::Client { .. } => "client",
             Self::Webhook { .. } | Self::External { .. } => "project",
             Self::Mcp { registration, .. } => registration,
         }
@@ -68,7 +87,7 @@ impl Offer {
             name: self.name.clone(),
             description: self.description.clone(),
             parameters: self.schema.clone(),
-            strict: false,
+            strict: self.is_strict,
         }
     }
 }
@@ -97,6 +116,21 @@ impl Toolbox {
             offer.name = if *count == 1 { name } else { numbered(&name, *count) };
         }
         Self { offers }
+    }
+
+    /// Makes the functions of a request the only tools. They keep their names, which their caller knows.
+    pub(crate) fn of_client(functions: &[FunctionTool]) -> Self {
+        let offers = functions.iter().cloned().map(|function| Offer {
+            name: function.name.clone(),
+            description: function.description,
+            schema: function.parameters,
+            is_strict: function.strict,
+            annotations: Annotations::default(),
+            gate: None,
+            asks: Gate::default(),
+            source: Source::Client { function: function.name },
+        });
+        Self { offers: offers.collect() }
     }
 
     pub(crate) fn offers(&self) -> &[Offer] {

@@ -11,6 +11,7 @@ fn offer(source: Source) -> Offer {
     Offer {
         name: String::new(),
         description: "Looks something up.".into(),
+        is_strict: false,
         schema: json!({
             "type": "object",
             "properties": {"number": {"type": "integer", "minimum": 1}},

@@ -99,6 +99,7 @@ impl Person {
                 input: vec![Message { role: Role::User, content: Content::Text(self.text("question")) }],
                 metadata: object(json!({"note": self.text("note")})),
                 response_format: None,
+                overlay: Default::default(),
             },
             config: RunConfig::default(),
             node: NODE,

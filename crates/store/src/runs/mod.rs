@@ -13,6 +13,7 @@ use domain::content::Message;
 use domain::frames::{Frame, PendingCall, Warning};
 use domain::ids::{AgentId, ProjectId, RunId, SmithId};
 use domain::items::Item;
+use domain::overlay::Overlay;
 use domain::principals::Actor;
 use domain::response_format::ResponseFormat;
 use domain::run::{Input, Status};
@@ -47,6 +48,16 @@ pub struct RunRequest {
     pub metadata: Map<String, Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_format: Option<ResponseFormat>,
+    /// What a request of the OpenAI surface has the run do otherwise than its configuration.
+    #[serde(default, skip_serializing_if = "Overlay::is_empty")]
+    pub overlay: Overlay,
+}
+
+impl RunRequest {
+    /// Returns what the request added to the thread.
+    pub fn items(self) -> impl Iterator<Item = Item> {
+        self.overlay.past.into_iter().chain(self.input.into_iter().map(Item::Message))
+    }
 }
 
 /// The configuration that a run keeps to, whatever becomes of its smith's.

@@ -123,7 +123,7 @@ fn with_damage(result: Option<RunResult>, status: Status, error_code: Option<Str
 pub(super) fn turn(row: &Row, run: RunId, seal: &SmithSeal) -> Result<Vec<Item>, Error> {
     let request: RunRequest = opened(row, 1, seal, REQUEST, run)?;
     let result: RunResult = opened(row, 2, seal, RESULT, run)?;
-    Ok(request.input.into_iter().map(Item::Message).chain(result.transcript).collect())
+    Ok(request.items().chain(result.transcript).collect())
 }
 
 /// Where a run stands for its readers whose status is not one: it will not go on.

@@ -92,6 +92,7 @@ async fn start(store: &Store, project: &ProjectStore, smith: &SmithRecord, says:
             input: vec![Message { role: Role::User, content: Content::Text(says.to_owned()) }],
             metadata: json!({"order": says}).as_object().cloned().unwrap_or_else(Map::new),
             response_format: None,
+            overlay: Default::default(),
         },
         config: RunConfig {
             config: smith.effective(),

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::response::Response;
 use domain::content::{InputLimits, parse_input};
 use domain::ids::SmithId;
+use domain::overlay::Overlay;
 use domain::principals::Permission;
 use domain::response_format::parse_response_format;
 use domain::smiths::{Config, parse_metadata};
@@ -99,6 +100,7 @@ pub(crate) async fn create(
         channel,
         metadata,
         response_format,
+        overlay: Overlay::default(),
         actor: caller.actor(),
         idempotency: once.key(),
     };

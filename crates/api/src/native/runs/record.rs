@@ -2,8 +2,9 @@
 
 use domain::content::Message;
 use domain::frames::{PendingCall, Warning};
+use domain::items::{ToolCall, open_calls};
 use domain::principals::Actor;
-use domain::run::Status;
+use domain::run::{Status, StopReason};
 use domain::usage::Usage;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -51,14 +52,37 @@ struct OutputOut {
     /// `application/json` where a form was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     content_type: Option<String>,
-    /// What a paused run waits for, oldest first: `{tool_call_id, tool, args, approval_id?, elicitation?}`.
+    /// What a paused run waits for, oldest first: `{tool_call_id, tool, args, approval_id?, elicitation?}`; or the calls of
+    /// functions that came with the request, for its caller to carry out: `{id, type, function}`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<Object>, required = false)]
-    tool_calls: Vec<PendingCall>,
+    tool_calls: Vec<CallOut>,
     /// What the person may want to say next.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     suggested_replies: Vec<String>,
+}
+
+/// A call that somebody outside has to do something about.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum CallOut {
+    Pending(PendingCall),
+    Function { id: String, r#type: &'static str, function: FunctionOut },
+}
+
+#[derive(Debug, Serialize)]
+struct FunctionOut {
+    name: String,
+    /// JSON text, as the model wrote it.
+    arguments: String,
+}
+
+impl From<&ToolCall> for CallOut {
+    fn from(call: &ToolCall) -> Self {
+        let function = FunctionOut { name: call.name.clone(), arguments: call.arguments.clone() };
+        Self::Function { id: call.id.clone(), r#type: "function", function }
+    }
 }
 
 /// A message of the input.
@@ -112,12 +136,16 @@ pub(super) struct RunErrorOut {
 
 impl From<RunRecord> for RunOut {
     fn from(record: RunRecord) -> Self {
-        let RunResult { content, content_type, warnings, error, mut pending, suggested_replies, .. } =
+        let RunResult { content, content_type, transcript, warnings, error, pending, suggested_replies } =
             record.result.unwrap_or_default();
-        if !record.status.is_paused() {
-            // What a run had waited for before it was taken up again.
-            pending.clear();
-        }
+        // A run that was taken up again has still on record what it had waited for.
+        let tool_calls = if record.status.is_paused() {
+            pending.into_iter().map(CallOut::Pending).collect()
+        } else if record.stop_reason.as_deref() == Some(StopReason::ToolCalls.as_str()) {
+            open_calls(&transcript).into_iter().map(CallOut::from).collect()
+        } else {
+            Vec::new()
+        };
         let says_something =
             record.status == Status::Completed || record.status.is_paused() || !content.is_empty();
         Self {
@@ -130,7 +158,7 @@ impl From<RunRecord> for RunOut {
             output: says_something.then_some(OutputOut {
                 content,
                 content_type,
-                tool_calls: pending,
+                tool_calls,
                 suggested_replies,
             }),
             stop_reason: record.stop_reason,

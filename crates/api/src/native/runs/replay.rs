@@ -49,6 +49,10 @@ pub(crate) async fn replay(
     if let Some(response) = reply::repeated(&project, &once, wanted).await? {
         return Ok(response);
     }
+    if !record.request.overlay.tools.is_empty() {
+        let message = "This run calls functions of its client, which a replay could not carry out. Send the request again.";
+        return Err(Problem::new(Code::ReplayUnsupported, message).into());
+    }
     let smith = project.smith(record.smith).await?.ok_or_else(|| Problem::not_found("smith"))?;
     let recorded = project.run_config(record.id).await.map_err(|error| {
         if error.is_damage() {
@@ -87,6 +91,7 @@ pub(crate) async fn replay(
         channel: record.channel,
         metadata,
         response_format: record.request.response_format,
+        overlay: record.request.overlay,
         actor: caller.actor(),
         idempotency: once.key(),
     };

@@ -64,7 +64,7 @@ enum Submitted {
 
 /// What is submitted.
 enum Read {
-    Move(Submission),
+    Move(Box<Submission>),
     Cancel { reason: Option<String> },
 }
 
@@ -115,7 +115,7 @@ pub(crate) async fn submit(
     }
     let submission = match read(&fields, &caller)? {
         Read::Cancel { reason } => return cancel(&app, &project, &record, once, reason.as_deref()).await,
-        Read::Move(submission) => submission,
+        Read::Move(submission) => *submission,
     };
     let seal = seal.ok_or_else(unreadable)?;
     let Some(submitted) = app.engine.submit(&project, record.id, submission, once.key()).await? else {
@@ -160,8 +160,11 @@ fn read(fields: &Fields<'_>, caller: &Caller) -> Result<Read, Problem> {
             let reason = fields.text_of("reason", 0..=REASON)?.map(str::to_owned);
             Ok(Read::Cancel { reason })
         }
-        Some("tool_result") => Ok(Read::Move(Submission::Results(read_results(fields)?))),
-        Some("approval_decision") => Ok(Read::Move(read_decision(fields, caller)?)),
+        Some("tool_result") => {
+            let results = read_results(fields)?;
+            Ok(Read::Move(Box::new(Submission::Results { results, messages: Vec::new() })))
+        }
+        Some("approval_decision") => Ok(Read::Move(Box::new(read_decision(fields, caller)?))),
         _ => Err(Problem::new(
             Code::InvalidKind,
             "`kind` must be `tool_result`, `approval_decision` or `cancel`.",
@@ -232,7 +235,7 @@ fn read_decision(fields: &Fields<'_>, caller: &Caller) -> Result<Submission, Pro
         )
     })?;
     let given = fields.text_of("actor", 1..=ACTOR)?;
-    Ok(Submission::Decision { approval, choice, actor: actor(caller, given), reason })
+    Ok(Submission::Decision { approval, choice, actor: actor(caller, given), reason, messages: Vec::new() })
 }
 
 /// Returns who decided: whoever a tenant names, the token otherwise. A smith's token can speak for its smith only.

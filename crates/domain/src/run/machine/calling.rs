@@ -2,10 +2,11 @@
 
 use super::Run;
 use crate::frames::{Frame, Warning};
-use crate::items::{Item, ToolResult};
-use crate::run::calls::{State, Step};
+use crate::items::{Item, ToolCall, ToolResult};
+use crate::run::calls::{Carrier, Plan, State, Step};
 use crate::run::input::Settlement;
-use crate::run::phase::Phase;
+use crate::run::phase::{Ending, Phase};
+use crate::run::status::StopReason;
 
 /// What a model is told of a call whose outcome nobody knows.
 const OUTCOME_UNKNOWN: &str = r#"{"error":"outcome_unknown"}"#;
@@ -43,10 +44,30 @@ impl Run {
         {
             let results = step.clone().into_results("");
             self.transcript.extend(results.map(Item::ToolResult));
+            self.take_added();
+            // The calls are over, also for a run that ends here because its model was called too often.
+            self.phase = Phase::Thinking;
             let ended = self.begin_call();
             frames.extend(ended);
         }
         frames
+    }
+
+    /// Ends the turn with calls that its caller carries out; their results come with the next one. What nobody can carry out
+    /// is answered here.
+    pub(super) fn hand_over(&mut self, calls: &[ToolCall], plans: &[Plan]) -> Vec<Frame> {
+        let refused = calls.iter().zip(plans).filter_map(|(call, plan)| match &plan.carrier {
+            Carrier::Nobody { why } => Some(Item::ToolResult(ToolResult::error(call, why.clone()))),
+            _ => None,
+        });
+        self.transcript.extend(refused);
+        self.call_text_start = self.text.len();
+        self.end(Ending::Completed { stop_reason: StopReason::ToolCalls })
+    }
+
+    /// Puts what came with decisions and results behind these.
+    pub(super) fn take_added(&mut self) {
+        self.transcript.extend(self.added.drain(..).map(Item::Message));
     }
 
     /// Goes on after a decision or a delivery: with the calls that may be made now, or with the rest of the pause.

@@ -27,7 +27,7 @@ fn calls_are_told_when_they_begin_and_when_they_end_and_the_model_gets_their_res
         .transcript()
         .iter()
         .filter_map(|item| match item {
-            crate::items::Item::ToolResult(result) => Some(result.call_id.as_str()),
+            Item::ToolResult(result) => Some(result.call_id.as_str()),
             _ => None,
         })
         .collect();
@@ -49,9 +49,7 @@ fn a_call_is_neither_begun_twice_nor_settled_before_it_began() {
 fn calls_that_nobody_can_carry_out_are_answered_at_once() {
     let run = calling(&[("c1", Plan::nobody("no such tool"))]);
     assert_eq!(run.decide(), Action::CallModel);
-    assert!(
-        matches!(run.transcript().last(), Some(crate::items::Item::ToolResult(result)) if result.is_error)
-    );
+    assert!(matches!(run.transcript().last(), Some(Item::ToolResult(result)) if result.is_error));
     let mut without_plans = reply("");
     without_plans.tool_calls = vec![call("c1")];
     let (run, _) = drive(vec![started(), Input::Replied { reply: without_plans }]);
@@ -71,7 +69,7 @@ fn after_a_crash_a_repeatable_call_is_made_again_and_of_another_nobody_knows_the
     run.apply(settled("read")).unwrap();
     run.apply(settled("later")).unwrap();
     let unknown = run.transcript().iter().find_map(|item| match item {
-        crate::items::Item::ToolResult(result) if result.call_id == "pay" => Some(result.output.as_str()),
+        Item::ToolResult(result) if result.call_id == "pay" => Some(result.output.as_str()),
         _ => None,
     });
     assert_eq!(unknown, Some(r#"{"error":"outcome_unknown"}"#));
@@ -90,8 +88,7 @@ fn a_run_that_ends_in_the_middle_of_its_calls_leaves_an_answer_to_each() {
     run.apply(intended(&["c1", "c2"])).unwrap();
     run.apply(settled("c1")).unwrap();
     run.apply(Input::Cancelled { reason: None, said: String::new() }).unwrap();
-    let answered =
-        run.transcript().iter().filter(|item| matches!(item, crate::items::Item::ToolResult(_))).count();
+    let answered = run.transcript().iter().filter(|item| matches!(item, Item::ToolResult(_))).count();
     assert_eq!(answered, 2);
 }
 

@@ -5,9 +5,10 @@ mod interleavings;
 mod pauses;
 
 use super::*;
+use crate::content::{Content, Message, Role};
 use crate::frames::Frame;
 use crate::ids::{ApprovalId, Id as _, SmithId};
-use crate::items::{ToolCall, ToolResult};
+use crate::items::{Item, ToolCall, ToolResult, open_calls};
 use crate::problems::Code;
 use crate::usage::Tokens;
 
@@ -150,6 +151,8 @@ fn a_run_that_only_calls_tools_is_stopped_as_a_loop() {
         last = run.apply(settled(&id)).unwrap();
     }
     assert!(matches!(last.last(), Some(Frame::Failed { code: Code::ToolLoopFailed, .. })));
+    let results = run.transcript().iter().filter(|item| matches!(item, Item::ToolResult(_)));
+    assert_eq!(results.count(), 4, "each call has one result, the last one's too");
 }
 
 #[test]
@@ -172,7 +175,7 @@ fn an_answer_without_the_form_is_asked_for_once_more_and_then_fails() {
     run.apply(started()).unwrap();
     run.apply(misses("oops")).unwrap();
     assert_eq!(run.decide(), Action::CallModel);
-    assert_eq!(run.repair(), Some("it is not JSON."));
+    assert!(run.repair().unwrap().contains("it is not JSON."));
     let mut mended = run.clone();
     let frames =
         mended.apply(Input::Replied { reply: Reply { verdict: Verdict::Conforms, ..reply("{}") } }).unwrap();
@@ -182,6 +185,34 @@ fn an_answer_without_the_form_is_asked_for_once_more_and_then_fails() {
     );
     let frames = run.apply(misses("oops again")).unwrap();
     assert!(matches!(frames.as_slice(), [Frame::Failed { code: Code::StructuredOutputFailed, .. }]));
+}
+
+#[test]
+fn an_answer_without_the_call_that_was_asked_for_is_asked_for_once_more_and_then_fails() {
+    let lacking = || Input::Replied {
+        reply: Reply { verdict: Verdict::LacksCall { why: "`f` has to be called.".into() }, ..reply("No.") },
+    };
+    let (mut run, _) = drive(vec![started(), lacking()]);
+    assert_eq!(run.decide(), Action::CallModel);
+    assert!(run.repair().unwrap().contains("`f` has to be called."));
+    assert_eq!(run.text(), "");
+    let frames = run.apply(lacking()).unwrap();
+    assert!(matches!(frames.last(), Some(Frame::Failed { code: Code::RunFailed, .. })));
+}
+
+#[test]
+fn calls_of_the_callers_own_functions_end_the_turn_and_stay_open() {
+    let client = || Plan { carrier: Carrier::Client, gate: None };
+    let (run, frames) = drive(vec![
+        started(),
+        asking(&[("c1", client()), ("c2", Plan::nobody("no such")), ("c3", client())]),
+    ]);
+    assert!(
+        matches!(frames.last(), Some(Frame::Completed { stop_reason, .. }) if stop_reason == "tool_calls"),
+        "{frames:?}"
+    );
+    let open: Vec<_> = open_calls(run.transcript()).into_iter().map(|call| call.id.as_str()).collect();
+    assert_eq!(open, ["c1", "c3"]);
 }
 
 #[test]

@@ -33,15 +33,23 @@ fn pause() -> Input {
 }
 
 fn approve(number: u8) -> Input {
-    Input::Decided { approval: approval(number), choice: Choice::Approve { args: None, content: None } }
+    Input::Decided {
+        approval: approval(number),
+        choice: Choice::Approve { args: None, content: None },
+        messages: vec![],
+    }
 }
 
 fn reject(number: u8) -> Input {
-    Input::Decided { approval: approval(number), choice: Choice::Reject { reason: Some("too much".into()) } }
+    Input::Decided {
+        approval: approval(number),
+        choice: Choice::Reject { reason: Some("too much".into()) },
+        messages: vec![],
+    }
 }
 
 fn delivered(ids: &[&str]) -> Input {
-    Input::Delivered { results: ids.iter().map(|id| result(id)).collect() }
+    Input::Delivered { results: ids.iter().map(|id| result(id)).collect(), messages: vec![] }
 }
 
 fn paused(plans: &[(&str, Plan)]) -> (Run, Vec<Frame>) {
@@ -50,7 +58,7 @@ fn paused(plans: &[(&str, Plan)]) -> (Run, Vec<Frame>) {
 
 fn output_of(run: &Run, id: &str) -> String {
     let found = run.transcript().iter().find_map(|item| match item {
-        crate::items::Item::ToolResult(result) if result.call_id == id => Some(result.output.clone()),
+        Item::ToolResult(result) if result.call_id == id => Some(result.output.clone()),
         _ => None,
     });
     found.unwrap_or_default()
@@ -110,7 +118,7 @@ fn edited_arguments_are_used_and_the_model_is_told() {
     let (mut run, _) = paused(&[("a", ends(1))]);
     let args: Map<String, Value> = json!({"amount": 5}).as_object().cloned().unwrap();
     let choice = Choice::Approve { args: Some(args.clone()), content: None };
-    run.apply(Input::Decided { approval: approval(1), choice }).unwrap();
+    run.apply(Input::Decided { approval: approval(1), choice, messages: vec![] }).unwrap();
     let Action::CallTools(calls) = run.decide() else { panic!() };
     assert_eq!(calls[0].args, args);
     run.apply(intended(&["a"])).unwrap();
@@ -135,6 +143,22 @@ fn results_from_outside_move_the_run_on_when_the_last_is_there() {
     assert!(run.apply(delivered(&["b"])).is_err(), "it has its result already");
     assert!(run.apply(delivered(&["a"])).unwrap().is_empty());
     assert_eq!(run.decide(), Action::CallModel);
+}
+
+#[test]
+fn what_comes_with_a_result_is_read_behind_all_results() {
+    let external = || Plan { carrier: Carrier::Caller, gate: None };
+    let (mut run, _) = drive(vec![
+        started(),
+        asking(&[("c1", external()), ("c2", external())]),
+        Input::Paused { at: Timestamp::from_seconds(1) },
+    ]);
+    let hurry = Message { role: Role::User, content: Content::Text("Hurry.".into()) };
+    run.apply(Input::Delivered { results: vec![result("c1")], messages: vec![hurry.clone()] }).unwrap();
+    assert_eq!(run.transcript().last(), Some(&Item::ToolCall(call("c2"))));
+    run.apply(delivered(&["c2"])).unwrap();
+    assert_eq!(run.decide(), Action::CallModel);
+    assert_eq!(run.transcript().last(), Some(&Item::Message(hurry)));
 }
 
 #[test]
@@ -190,7 +214,7 @@ fn a_tool_that_asks_is_called_again_with_all_the_answers() {
     let Frame::ApprovalRequired { elicitation: Some(elicitation), .. } = &frames[0] else { panic!() };
     assert_eq!((elicitation.key.as_str(), elicitation.request_state.as_deref()), ("q1", Some("opaque")));
     let choice = Choice::Approve { args: None, content: Some(json!({"n": 3})) };
-    run.apply(Input::Decided { approval: approval(1), choice }).unwrap();
+    run.apply(Input::Decided { approval: approval(1), choice, messages: vec![] }).unwrap();
     run.apply(reject(2)).unwrap();
     let Action::CallTools(calls) = run.decide() else { panic!() };
     let resumption = calls[0].resumption.clone().unwrap();
