@@ -26,9 +26,13 @@ pub(super) async fn run(path: &str, server: &str, variables: &[(&str, &str)]) {
     let source = std::fs::read_to_string(sources().join(path)).unwrap();
     let program = folder.path().join(Path::new(path).file_name().unwrap());
     std::fs::write(&program, source.replace(ADDRESS, server)).unwrap();
-    let interpreter =
-        if path.starts_with("python/") { "python/bin/python" } else { "node_modules/.bin/node" };
+    let (interpreter, options) = if path.starts_with("python/") {
+        ("python/bin/python", &[][..])
+    } else {
+        ("node_modules/.bin/node", &["--test-reporter=spec"][..])
+    };
     let output = Command::new(installed.join(interpreter))
+        .args(options)
         .arg(&program)
         .env_clear()
         .env("PATH", std::env::var("PATH").unwrap())
