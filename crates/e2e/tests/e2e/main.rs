@@ -11,6 +11,7 @@
 mod agents;
 mod attachments;
 mod chat;
+mod clients;
 mod conventions;
 mod crash;
 mod damage;

@@ -22,7 +22,7 @@ pub(crate) struct Peer {
 pub(crate) fn installed() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/test-peers.sh");
-    let output = Command::new(script).env("CARGO_TARGET_DIR", target).output().unwrap();
+    let output = Command::new(script).arg("mcp").env("CARGO_TARGET_DIR", target).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     target.join("mcp-peers")
 }
