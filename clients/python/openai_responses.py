@@ -48,7 +48,11 @@ def counting(statuses):
 
 def rest(response_id):
     """Follows a response to its end."""
-    for _ in client.responses.retrieve(response_id, stream=True):
+    try:
+        for _ in client.responses.retrieve(response_id, stream=True):
+            pass
+    except openai.APIError:
+        # One that failed, or was cancelled before it said a word. What it came to is in it.
         pass
     return client.responses.retrieve(response_id)
 

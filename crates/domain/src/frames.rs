@@ -67,6 +67,9 @@ pub enum Frame {
     Started { smith_id: SmithId, thread_id: String },
     #[serde(rename = "message.delta")]
     Delta { delta: String },
+    /// What the model lets be seen of its thinking. It is no part of the answer.
+    #[serde(rename = "reasoning.delta")]
+    Reasoning { delta: String },
     #[serde(rename = "message.completed")]
     MessageCompleted {
         content: String,
@@ -105,7 +108,7 @@ pub enum Frame {
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
-    /// After a crash the cut model call is made again. Deltas with a seq above `discard_after` and below this frame's are void.
+    /// After a crash the cut model call is made again. Deltas of both kinds with a seq above `discard_after` and below this frame's are void.
     #[serde(rename = "run.resumed")]
     Resumed { attempt: u32, discard_after: u64 },
 }
@@ -115,6 +118,7 @@ impl Frame {
         match self {
             Self::Started { .. } => "run.started",
             Self::Delta { .. } => "message.delta",
+            Self::Reasoning { .. } => "reasoning.delta",
             Self::MessageCompleted { .. } => "message.completed",
             Self::ToolExecuting { .. } => "tool.executing",
             Self::ToolCompleted { .. } => "tool.completed",

@@ -22,6 +22,9 @@ pub struct Overlay {
     pub tool_choice: ToolChoice,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning_effort: Option<Effort>,
+    /// That the model is to let its thinking be seen, where its provider has to be asked for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_summary: Option<Summary>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_output_tokens: Option<u64>,
     /// Sampling parameters in OpenAI's names; each provider is given those that it knows.
@@ -99,6 +102,34 @@ impl Effort {
             "high" => Some(Self::High),
             "xhigh" => Some(Self::ExtraHigh),
             _ => None,
+        }
+    }
+}
+
+/// How much of a model's thinking is to be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Summary {
+    Auto,
+    Concise,
+    Detailed,
+}
+
+impl Summary {
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "auto" => Some(Self::Auto),
+            "concise" => Some(Self::Concise),
+            "detailed" => Some(Self::Detailed),
+            _ => None,
+        }
+    }
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Concise => "concise",
+            Self::Detailed => "detailed",
         }
     }
 }

@@ -245,7 +245,7 @@ impl Driver {
             Stop::Unreadable
         })?;
         for frame in &frames {
-            if let Frame::Delta { delta } = frame {
+            if let Frame::Delta { delta } | Frame::Reasoning { delta } = frame {
                 self.pending.bytes = self.pending.bytes.saturating_add(delta.len());
             }
         }

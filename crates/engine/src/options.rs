@@ -31,7 +31,7 @@ pub struct Options {
     pub max_attachment_bytes: usize,
     /// Bytes of the JSON Schema of a structured answer, which is compiled for each answer; more is refused with 422.
     pub max_schema_bytes: usize,
-    /// Bytes of text that one run may produce; more ends it.
+    /// Bytes of text and thinking that one answer of a model may have; more ends its run.
     pub max_answer_bytes: usize,
     /// Bytes of a stream that wait for their commit before the provider has to wait.
     pub max_pending_bytes: usize,

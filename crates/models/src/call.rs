@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use domain::items::{ToolCall, ToolResult};
 use domain::models::Provider;
-pub use domain::overlay::{Effort, FunctionTool as Tool, ToolChoice};
+pub use domain::overlay::{Effort, FunctionTool as Tool, Summary, ToolChoice};
 use domain::response_format::ResponseFormat;
 use domain::run::StopReason;
 use domain::usage::Tokens;
@@ -23,6 +23,8 @@ pub struct Request {
     pub tool_choice: ToolChoice,
     pub response_format: Option<ResponseFormat>,
     pub reasoning_effort: Option<Effort>,
+    /// What is to be seen of the thinking. OpenAI has to be asked for it; the others show what they show.
+    pub reasoning_summary: Option<Summary>,
     pub max_output_tokens: Option<u64>,
     /// Sampling parameters in OpenAI's names (`temperature`, `top_p`, …); an adapter passes on what its provider knows.
     pub sampling: Map<String, Value>,

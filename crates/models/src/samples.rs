@@ -6,7 +6,7 @@ use domain::models::Provider;
 use domain::response_format::ResponseFormat;
 use serde_json::{Map, json};
 
-use crate::call::{Attachment, Credentials, Effort, Origin, Request, Tool, ToolChoice, Turn};
+use crate::call::{Attachment, Credentials, Effort, Origin, Request, Summary, Tool, ToolChoice, Turn};
 
 pub(crate) const KEY: &str = "sk-test-secret";
 
@@ -94,6 +94,7 @@ pub(crate) fn full_request(model: &str) -> Request {
         tool_choice: ToolChoice::Named("get_weather".into()),
         response_format: Some(city_format(true)),
         reasoning_effort: Some(Effort::Low),
+        reasoning_summary: Some(Summary::Auto),
         max_output_tokens: Some(2_000),
         sampling: Map::from_iter([
             ("temperature".to_owned(), json!(0.2)),

@@ -17,16 +17,18 @@ pub(super) enum Kind {
     FunctionCall,
     /// A call that this server carries out.
     McpCall,
+    Reasoning,
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Message, Self::FunctionCall, Self::McpCall];
+    const ALL: [Self; 4] = [Self::Message, Self::FunctionCall, Self::McpCall, Self::Reasoning];
 
     const fn prefix(self) -> &'static str {
         match self {
             Self::Message => "msg",
             Self::FunctionCall => "fc",
             Self::McpCall => "mcp",
+            Self::Reasoning => "rs",
         }
     }
 }
@@ -38,6 +40,8 @@ pub(super) enum Place<'a> {
     Asked(usize),
     /// The message at this place of what the run has said, from 0; calls and results are not counted.
     Said(usize),
+    /// The thinking at this place of what the run let be seen of it, from 0.
+    Thought(usize),
     /// The run's own call of this id.
     Call(&'a str),
     /// The result of that call.
@@ -52,6 +56,7 @@ pub(super) fn item_id(kind: Kind, run: RunId, place: Place<'_>) -> String {
     match place {
         Place::Asked(number) => add(&mut hash, b'a', &(number as u64).to_be_bytes()),
         Place::Said(number) => add(&mut hash, b's', &(number as u64).to_be_bytes()),
+        Place::Thought(number) => add(&mut hash, b't', &(number as u64).to_be_bytes()),
         Place::Call(id) => add(&mut hash, b'c', id.as_bytes()),
         Place::Result(id) => add(&mut hash, b'r', id.as_bytes()),
     }
@@ -92,7 +97,8 @@ mod tests {
     #[test]
     fn every_place_of_a_run_has_an_id_of_its_own() {
         let run = RunId::at(Timestamp::from_seconds(1), [7; 10]);
-        let numbers = (0..500).flat_map(|number| [Place::Asked(number), Place::Said(number)]);
+        let numbers =
+            (0..500).flat_map(|number| [Place::Asked(number), Place::Said(number), Place::Thought(number)]);
         let calls = ["", "a", "b", "s"].map(|id| [Place::Call(id), Place::Result(id)]);
         let places: Vec<_> = numbers.chain(calls.into_iter().flatten()).collect();
         let ids: HashSet<_> = places.iter().map(|place| item_id(Kind::Message, run, *place)).collect();

@@ -69,7 +69,7 @@ pub enum Choice {
     },
 }
 
-/// Something that happened to a run. All but the deltas of an answer under way are kept in its journal.
+/// Something that happened to a run. All but the deltas under way are kept in its journal.
 ///
 /// What cuts an answer off carries in `said` what the answer had said until then, see [`Run::saying`]: the fold over the
 /// journal sees no deltas.
@@ -84,6 +84,10 @@ pub enum Input {
     },
     /// The model said a little more.
     Delta {
+        text: String,
+    },
+    /// The model let a little more of its thinking be seen.
+    Reasoning {
         text: String,
     },
     /// The provider took the call and named it, so that its answer can be fetched after a crash.
@@ -158,6 +162,7 @@ impl Input {
         match self {
             Self::Started { .. } => "started",
             Self::Delta { .. } => "delta",
+            Self::Reasoning { .. } => "reasoning",
             Self::Accepted { .. } => "accepted",
             Self::Replied { .. } => "replied",
             Self::CallFailed { .. } => "call_failed",
@@ -174,9 +179,10 @@ impl Input {
         }
     }
 
-    /// Tells whether the input is kept in the journal. Deltas are not: the frames hold them, and the reply repeats them.
+    /// Tells whether the input is kept in the journal. Deltas are not: the frames hold them, the reply repeats those of the
+    /// answer, and the run does not depend on those of the thinking.
     pub const fn is_journaled(&self) -> bool {
-        !matches!(self, Self::Delta { .. })
+        !matches!(self, Self::Delta { .. } | Self::Reasoning { .. })
     }
 
     /// Tells whether the input brings the run on. What only repeats a step that a crash cut off does not: a step that
@@ -185,6 +191,7 @@ impl Input {
         !matches!(
             self,
             Self::Delta { .. }
+                | Self::Reasoning { .. }
                 | Self::Accepted { .. }
                 | Self::Resumed
                 | Self::Intended { .. }

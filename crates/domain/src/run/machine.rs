@@ -142,6 +142,7 @@ impl Run {
                 self.text.push_str(&text);
                 vec![Frame::Delta { delta: text }]
             }
+            (Phase::Thinking, Input::Reasoning { text }) => vec![Frame::Reasoning { delta: text }],
             (Phase::Thinking, Input::Accepted { reference }) => {
                 self.reference = Some(reference);
                 Vec::new()
@@ -224,7 +225,7 @@ impl Run {
         };
         self.next_seq = self.next_seq.saturating_add(u64::try_from(frames.len()).unwrap_or(0));
         // What a model says next begins behind what was told.
-        if !matches!(frames.last(), None | Some(Frame::Delta { .. })) {
+        if !matches!(frames.last(), None | Some(Frame::Delta { .. } | Frame::Reasoning { .. })) {
             self.call_first_seq = self.next_seq;
         }
         Ok(frames)

@@ -18,6 +18,14 @@ use crate::{context, structured};
 struct Answer {
     text: String,
     tool_calls: Vec<ToolCall>,
+    /// How many bytes of thinking came before it and beside it.
+    reasoned: usize,
+}
+
+impl Answer {
+    fn bytes(&self) -> usize {
+        self.text.len().saturating_add(self.reasoned)
+    }
 }
 
 fn cut_off() -> Failure {
@@ -91,7 +99,7 @@ impl Driver {
                     self.settle(&mut commit).await?;
                     return self.answered(answer, end, held_back);
                 }
-                if answer.text.len() > self.engine.options.max_answer_bytes {
+                if answer.bytes() > self.engine.options.max_answer_bytes {
                     drop(stream);
                     self.settle(&mut commit).await?;
                     let message = format!(
@@ -147,6 +155,7 @@ impl Driver {
             tool_choice: self.tool_choice(),
             response_format: self.record.request.response_format.clone(),
             reasoning_effort: overlay.reasoning_effort,
+            reasoning_summary: overlay.reasoning_summary,
             max_output_tokens: overlay.max_output_tokens,
             sampling: overlay.sampling.clone(),
             // Runs of one smith begin with the same instructions.
@@ -188,7 +197,13 @@ impl Driver {
                 answer.tool_calls.push(call);
                 Ok(())
             }
-            Event::Reasoning(_) | Event::Finished { .. } => Ok(()),
+            Event::Reasoning(text) if text.is_empty() => Ok(()),
+            // It is no part of what has to have a form, so it need not wait for that.
+            Event::Reasoning(text) => {
+                answer.reasoned = answer.reasoned.saturating_add(text.len());
+                self.apply(Input::Reasoning { text })
+            }
+            Event::Finished { .. } => Ok(()),
         }
     }
 
@@ -222,7 +237,7 @@ impl Driver {
                 self.apply(Input::Delta { text })?;
             }
         }
-        let Answer { text, mut tool_calls } = answer;
+        let Answer { text, mut tool_calls, .. } = answer;
         let plans = match &self.toolbox {
             Some(toolbox) if !tool_calls.is_empty() => {
                 tell_apart(&mut tool_calls, self.machine.transcript());

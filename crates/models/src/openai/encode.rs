@@ -36,8 +36,15 @@ pub(crate) fn encode(request: &Request, credentials: &Credentials) -> WireReques
     if let Some(text) = text_options(request) {
         body.insert("text".into(), text);
     }
+    let mut reasoning = Map::new();
     if let Some(effort) = request.reasoning_effort {
-        body.insert("reasoning".into(), json!({"effort": effort_name(effort)}));
+        reasoning.insert("effort".into(), effort_name(effort).into());
+    }
+    if let Some(summary) = request.reasoning_summary {
+        reasoning.insert("summary".into(), summary.as_str().into());
+    }
+    if !reasoning.is_empty() {
+        body.insert("reasoning".into(), reasoning.into());
     }
     if let Some(most) = request.max_output_tokens {
         body.insert("max_output_tokens".into(), most.into());

@@ -267,7 +267,7 @@ fn is_end_of_response(event: &str) -> bool {
 fn missing_fields(frame: &Frame) -> Vec<String> {
     let wanted: &[&str] = match frame.event.as_str() {
         "run.started" => &["smith_id", "thread_id"],
-        "message.delta" => &["delta"],
+        "message.delta" | "reasoning.delta" => &["delta"],
         "tool.executing" => &["tool", "tool_call_id"],
         "tool.completed" => &["tool", "tool_call_id", "is_error"],
         "approval.required" => &["approval_id", "tool", "tool_call_id", "args", "expires_at"],

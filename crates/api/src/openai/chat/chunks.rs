@@ -62,6 +62,8 @@ impl Chunks {
                 }
                 Ok(event(Some(seq), &self.chunk(&json!({"content": new}), None)))
             }
+            // Chats show no thinking, and it can come again while what was said is repeated.
+            Frame::Reasoning { .. } => Ok(Vec::new()),
             Frame::Resumed { discard_after, .. } => {
                 let void = self.saying.iter().filter(|(seq, _)| seq > discard_after);
                 let void: String = void.map(|(_, text)| text.as_str()).collect();

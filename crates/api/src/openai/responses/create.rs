@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use domain::content::InputLimits;
 use domain::ids::RunId;
-use domain::overlay::Overlay;
+use domain::overlay::{Overlay, Summary};
 use domain::principals::Permission;
 use domain::response_format::{ResponseFormat, parse_response_format};
 use domain::run::Status;
@@ -167,6 +167,11 @@ impl Options {
                 reasoning.and_then(|reasoning| reasoning.get("effort")),
                 "reasoning.effort",
             )?,
+            // A wish, like the other keys beside the effort: one that is not known is no error.
+            reasoning_summary: reasoning
+                .and_then(|reasoning| reasoning.get("summary"))
+                .and_then(Value::as_str)
+                .and_then(Summary::parse),
             max_output_tokens: fields.whole("max_output_tokens", 1..=u64::from(u32::MAX))?,
             sampling: sampling(fields),
             ..Overlay::default()

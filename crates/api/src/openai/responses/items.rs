@@ -17,6 +17,16 @@ pub(super) fn text_part(text: &str) -> Value {
     json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []})
 }
 
+/// Makes what a model lets be seen of its thinking.
+pub(super) fn reasoning(id: &str, text: Option<&str>) -> Value {
+    let summary: Vec<Value> = text.map(summary_part).into_iter().collect();
+    json!({"id": id, "type": "reasoning", "summary": summary})
+}
+
+pub(super) fn summary_part(text: &str) -> Value {
+    json!({"type": "summary_text", "text": text})
+}
+
 /// Makes a call that the caller carries out.
 pub(super) fn function_call(id: &str, call_id: &str, name: &str, arguments: &str, status: &str) -> Value {
     json!({

@@ -66,7 +66,7 @@ async fn find(project: &ProjectStore, smith: SmithId, id: &str) -> Result<Option
         let (projection, _) = reading::folded(project, &saved, &facts).await?;
         let found = projection.items().find(|item| item.get("id").and_then(Value::as_str) == Some(id));
         if let Some(item) = found {
-            return Ok(Some(item.clone()));
+            return Ok(Some(item));
         }
     }
     Ok(None)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use serde_json::{Map, Value};
 
 use super::*;
 use crate::clock::Timestamp;
@@ -23,6 +24,7 @@ enum Kind {
 #[derive(Clone, Debug)]
 enum Move {
     Say(String),
+    Think(String),
     Accept,
     Reply {
         calls: Vec<Kind>,
@@ -37,14 +39,26 @@ enum Move {
     /// A call that is under way asks something back.
     Ask(usize, bool),
     Pause,
-    Approve(usize),
-    Reject(usize),
+    Approve(usize, With),
+    Reject(usize, With),
     Expire(usize),
-    Deliver(usize),
+    Deliver(usize, With),
     Fail,
     Crash,
     Cancel,
     Abandon,
+}
+
+/// What comes with an answer from outside.
+#[derive(Clone, Copy, Debug)]
+struct With {
+    /// Arguments in place of the model's.
+    args: bool,
+    message: bool,
+}
+
+fn with() -> impl Strategy<Value = With> {
+    any::<(bool, bool)>().prop_map(|(args, message)| With { args, message })
 }
 
 fn kinds() -> impl Strategy<Value = Vec<Kind>> {
@@ -59,6 +73,7 @@ fn kinds() -> impl Strategy<Value = Vec<Kind>> {
 fn moves() -> impl Strategy<Value = Vec<Move>> {
     let one = prop_oneof![
         4 => "[a-z ]{1,8}".prop_map(Move::Say),
+        1 => "[a-z ]{1,8}".prop_map(Move::Think),
         1 => Just(Move::Accept),
         5 => (kinds(), prop::bool::weighted(0.1)).prop_map(|(calls, misses)| Move::Reply { calls, misses }),
         6 => Just(Move::Intend),
@@ -66,10 +81,10 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         6 => (0_usize..4).prop_map(Move::Settle),
         1 => (0_usize..4, any::<bool>()).prop_map(|(index, ends)| Move::Ask(index, ends)),
         4 => Just(Move::Pause),
-        4 => (0_usize..4).prop_map(Move::Approve),
-        1 => (0_usize..4).prop_map(Move::Reject),
+        4 => (0_usize..4, with()).prop_map(|(index, with)| Move::Approve(index, with)),
+        1 => (0_usize..4, with()).prop_map(|(index, with)| Move::Reject(index, with)),
         1 => (0_usize..4).prop_map(Move::Expire),
-        3 => (0_usize..4).prop_map(Move::Deliver),
+        3 => (0_usize..4, with()).prop_map(|(index, with)| Move::Deliver(index, with)),
         1 => Just(Move::Fail),
         3 => Just(Move::Crash),
         1 => Just(Move::Cancel),
@@ -77,6 +92,8 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
     ];
     prop::collection::vec(one, 0..60)
 }
+
+const NOTHING: With = With { args: false, message: false };
 
 /// Plays moves against a machine as the engine would, dying at each crash: what is on disk stays, memory is gone.
 struct Play {
@@ -93,6 +110,10 @@ struct Play {
     performed: Vec<String>,
     /// Calls that a human rejected.
     rejected: Vec<String>,
+    /// Calls that a human approved with other arguments.
+    edited: BTreeMap<String, Map<String, Value>>,
+    /// What came with answers.
+    messages: Vec<String>,
 }
 
 impl Play {
@@ -107,6 +128,8 @@ impl Play {
             effects: BTreeMap::new(),
             performed: vec![],
             rejected: vec![],
+            edited: BTreeMap::new(),
+            messages: vec![],
         };
         play.take(started());
         play
@@ -170,15 +193,34 @@ impl Play {
         pending.filter_map(|call| Some((call.tool_call_id, call.approval_id?))).collect()
     }
 
-    fn decide(&mut self, index: usize, choice: Choice) {
+    /// Makes the message that comes with an answer, if one does.
+    fn message(&mut self, with: With) -> Vec<Message> {
+        if !with.message {
+            return vec![];
+        }
+        let text = format!("message {}", self.messages.len());
+        self.messages.push(text.clone());
+        vec![Message { role: Role::User, content: Content::Text(text) }]
+    }
+
+    fn decide(&mut self, index: usize, mut choice: Choice, with: With) {
         if let Some((call, approval)) = self.open().get(index).cloned() {
             let rejects = matches!(choice, Choice::Reject { .. });
             let is_elicited = self.run.step().is_some_and(|step| {
                 step.questions()
                     .any(|(_, question)| question.approval == approval && question.elicitation.is_some())
             });
+            if let Choice::Approve { args, .. } = &mut choice
+                && with.args
+                && !is_elicited
+            {
+                let other = Map::from_iter([("by".to_owned(), Value::from(approval.to_string()))]);
+                self.edited.insert(call.clone(), other.clone());
+                *args = Some(other);
+            }
+            let messages = self.message(with);
             assert!(
-                self.take(Input::Decided { approval, choice, messages: vec![] }),
+                self.take(Input::Decided { approval, choice, messages }),
                 "an open question can be decided"
             );
             if rejects && !is_elicited {
@@ -193,6 +235,9 @@ impl Play {
                 if self.take(Input::Delta { text: text.clone() }) {
                     self.saying.push_str(&text);
                 }
+            }
+            Move::Think(text) => {
+                self.take(Input::Reasoning { text });
             }
             Move::Accept => {
                 self.take(Input::Accepted { reference: "resp".into() });
@@ -210,6 +255,11 @@ impl Play {
             }
             Move::Intend => {
                 if let Action::CallTools(calls) = self.run.decide() {
+                    for call in &calls {
+                        if let Some(args) = self.edited.get(&call.call.id) {
+                            assert_eq!(&call.args, args, "a call is made with what a human made of it");
+                        }
+                    }
                     let calls = calls.into_iter().map(|call| call.call.id).collect();
                     assert!(self.take(Input::Intended { calls }), "what is ready may be made");
                 }
@@ -258,18 +308,20 @@ impl Play {
                     assert!(self.take(Input::Paused { at: Timestamp::from_seconds(1) }));
                 }
             }
-            Move::Approve(index) => self.decide(index, Choice::Approve { args: None, content: None }),
-            Move::Reject(index) => self.decide(index, Choice::Reject { reason: None }),
-            Move::Expire(index) => self.decide(index, Choice::Reject { reason: Some("expired".into()) }),
-            Move::Deliver(index) => {
+            Move::Approve(index, with) => {
+                self.decide(index, Choice::Approve { args: None, content: None }, with);
+            }
+            Move::Reject(index, with) => self.decide(index, Choice::Reject { reason: None }, with),
+            Move::Expire(index) => {
+                self.decide(index, Choice::Reject { reason: Some("expired".into()) }, NOTHING);
+            }
+            Move::Deliver(index, with) => {
                 let awaited: Vec<_> =
                     self.run.pending().into_iter().filter(|call| call.approval_id.is_none()).collect();
                 if let Some(call) = awaited.get(index) {
                     let results = vec![result(&call.tool_call_id)];
-                    assert!(
-                        self.take(Input::Delivered { results, messages: vec![] }),
-                        "an awaited result is taken"
-                    );
+                    let messages = self.message(with);
+                    assert!(self.take(Input::Delivered { results, messages }), "an awaited result is taken");
                 }
             }
             Move::Fail => {
@@ -316,7 +368,7 @@ impl Play {
                 Action::Pause => self.play(Move::Pause),
                 Action::Wait => {
                     self.play(Move::Expire(0));
-                    self.play(Move::Deliver(0));
+                    self.play(Move::Deliver(0, NOTHING));
                 }
             }
         }
@@ -413,6 +465,11 @@ proptest! {
         let results = play.run.transcript().iter().filter(|item| matches!(item, Item::ToolResult(_))).count();
         let open = open_calls(play.run.transcript()).len();
         prop_assert_eq!(calls, results + open, "providers want an answer to each call");
+        for message in &play.messages {
+            let is_it = |item: &&Item| item.message().is_some_and(|said| said.content.text() == *message);
+            let times = play.run.transcript().iter().filter(is_it).count();
+            prop_assert_eq!(times, 1, "what came with an answer is there for the model, once");
+        }
     }
 
     #[test]

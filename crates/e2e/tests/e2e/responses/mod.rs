@@ -2,6 +2,7 @@
 
 mod answers;
 mod context;
+mod reasoning;
 mod streams;
 
 use e2e::{Server, Smith, both};

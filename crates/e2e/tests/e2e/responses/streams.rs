@@ -11,7 +11,7 @@ use super::{PATH, acting, shown};
 use crate::support::redacted;
 
 /// Reads a stream: the number, the type and the data of each event.
-fn events(answer: &Answer) -> Vec<(u64, Value)> {
+pub(super) fn events(answer: &Answer) -> Vec<(u64, Value)> {
     assert_eq!(answer.status, 200, "{answer}");
     assert!(answer.header("content-type").starts_with("text/event-stream"), "{answer}");
     let text = String::from_utf8(answer.body.to_vec()).unwrap();

@@ -1,12 +1,15 @@
 use std::collections::{HashMap, HashSet};
 
+use domain::Code;
 use domain::frames::PauseReason;
 use domain::ids::{ApprovalId, Id as _, SmithId};
 use domain::items::{ToolCall, ToolResult};
 use domain::run::{Carrier, Input, Plan, Reply, Settlement, StopReason, Verdict};
 use domain::usage::Tokens;
 use proptest::prelude::*;
+use serde_json::json;
 
+use super::calls::OUTCOME_UNKNOWN;
 use super::*;
 
 fn run() -> RunId {
@@ -24,6 +27,10 @@ fn started() -> Frame {
 
 fn delta(text: &str) -> Frame {
     Frame::Delta { delta: text.into() }
+}
+
+fn thought(text: &str) -> Frame {
+    Frame::Reasoning { delta: text.into() }
 }
 
 fn executing(call: &str) -> Frame {
@@ -142,9 +149,15 @@ fn check(events: &[Event]) {
                 next_index += 1;
                 let id = text_of(item, "id").to_owned();
                 assert!(ids.insert(id.clone()), "{id} is there twice");
-                if item["type"] == "message" {
-                    assert_eq!(item["content"], json!([]));
+                match text_of(item, "type") {
+                    "message" => assert_eq!(item["content"], json!([])),
+                    "reasoning" => assert_eq!(item["summary"], json!([])),
+                    _ => {}
                 }
+                assert!(
+                    open.values().all(|(_, kind)| kind == "mcp_call"),
+                    "one item at a time, but for calls that are made side by side"
+                );
                 open.insert(index.unwrap(), (id, text_of(item, "type").to_owned()));
             }
             "response.output_item.done" => {
@@ -153,10 +166,12 @@ fn check(events: &[Event]) {
                     (text_of(&data["item"], "id"), text_of(&data["item"], "type")),
                     (id.as_str(), kind.as_str())
                 );
-                if kind == "message" {
-                    assert_eq!(data["item"]["content"][0]["text"], json!(texts[&id]));
+                match kind.as_str() {
+                    "message" => assert_eq!(data["item"]["content"][0]["text"], json!(texts[&id])),
+                    "reasoning" => assert_eq!(data["item"]["summary"][0]["text"], json!(texts[&id])),
+                    _ => {}
                 }
-                if kind != "mcp_approval_request" {
+                if !matches!(kind.as_str(), "mcp_approval_request" | "reasoning") {
                     text_of(&data["item"], "status");
                 }
             }
@@ -174,7 +189,7 @@ fn check(events: &[Event]) {
             _ => {
                 let (id, _) = &open[&index.unwrap()];
                 assert_eq!(text_of(data, "item_id"), id);
-                if event.kind == "response.output_text.delta" {
+                if event.kind.ends_with("text.delta") {
                     texts.entry(id.clone()).or_default().push_str(text_of(data, "delta"));
                 }
             }
@@ -217,6 +232,63 @@ fn a_text_is_one_message() {
     let response = &events.last().unwrap().data["response"];
     assert_eq!(response["output"], json!(output));
     assert_eq!(response["usage"]["total_tokens"], json!(6));
+}
+
+#[test]
+fn what_is_thought_is_an_item_of_its_own() {
+    let frames =
+        [started(), thought("Noon, "), thought("I think."), delta("It is noon."), completed("end_turn")];
+    let (projection, events) = tell(&frames);
+    check(&events);
+    assert_eq!(
+        kinds(&events)[2..10],
+        [
+            "output_item.added",
+            "reasoning_summary_part.added",
+            "reasoning_summary_text.delta",
+            "reasoning_summary_text.delta",
+            "reasoning_summary_text.done",
+            "reasoning_summary_part.done",
+            "output_item.done",
+            "output_item.added"
+        ]
+    );
+    let output = projection.output(0);
+    assert!(text_of(&output[0], "id").starts_with("rs_"));
+    assert_eq!(output[0]["summary"], json!([{"type": "summary_text", "text": "Noon, I think."}]));
+    assert_eq!(output[1]["content"][0]["text"], "It is noon.");
+}
+
+#[test]
+fn what_is_thought_in_the_middle_of_a_message_is_told_behind_it() {
+    let frames = [started(), delta("It is "), thought("Look."), delta("noon."), completed("end_turn")];
+    let (projection, events) = tell(&frames);
+    check(&events);
+    let output = projection.output(0);
+    assert_eq!(output[0]["content"][0]["text"], "It is noon.");
+    assert_eq!(output[1]["summary"][0]["text"], "Look.");
+}
+
+#[test]
+fn what_a_crash_makes_void_is_left_out_wherever_it_was_thought_or_said() {
+    let cut = |frames: &[Frame]| {
+        let (projection, events) = tell(frames);
+        check(&events);
+        let text = |item: &Value| {
+            let parts = item.get("content").or_else(|| item.get("summary"));
+            parts.map(|parts| parts[0]["text"].clone())
+        };
+        json!(projection.output(0).iter().map(text).collect::<Vec<_>>())
+    };
+    let resumed = Frame::Resumed { attempt: 2, discard_after: 1 };
+    let again = [thought("Again."), delta("Noon."), completed("end_turn")];
+    let with = |before: &[Frame]| [&[started()], before, std::slice::from_ref(&resumed), &again].concat();
+    // The thought began before the cut call, and the message within it.
+    assert_eq!(cut(&with(&[thought("A"), thought("b"), delta("It i")])), json!(["A", "Again.", "Noon."]));
+    assert_eq!(cut(&with(&[executing("a"), thought("b"), delta("It i")])[..4]), json!([null, "b", "It i"]));
+    // A thought in the middle of a message that is void is, too.
+    assert_eq!(cut(&with(&[delta("A"), thought("b"), delta("c")])), json!(["A", "Again.", "Noon."]));
+    assert_eq!(cut(&with(&[delta("A"), thought("b")])), json!(["A", "Again.", "Noon."]));
 }
 
 #[test]
@@ -348,6 +420,7 @@ fn frames() -> impl Strategy<Value = Vec<Frame>> {
     let call = prop_oneof![Just("a"), Just("b"), Just("c")];
     let frame = prop_oneof![
         5 => "[a-z]{0,3}".prop_map(|text| delta(&text)),
+        3 => "[a-z]{0,3}".prop_map(|text| thought(&text)),
         2 => call.clone().prop_map(executing),
         2 => (call.clone(), any::<bool>()).prop_map(|(call, is_error)| completed_call(call, is_error)),
         1 => call.clone().prop_map(asked),
