@@ -243,7 +243,10 @@ impl Project {
             fields.insert("model".to_owned(), json!(format!("{PROVIDER}/{model}")));
         }
         let mut paths = Vec::new();
-        for _ in 0..count {
+        for number in 0..count {
+            if let Some(fields) = body.as_object_mut() {
+                fields.insert("external_id".to_owned(), external_id(model, number).into());
+            }
             let smith = self.client.json(Method::POST, "/v1/smiths", &body).await?;
             let id = smith.pointer("/id").and_then(|id| id.as_str()).context("a smith without an id")?;
             paths.push(format!("/v1/smiths/{id}/runs"));
@@ -256,4 +259,9 @@ impl Project {
         let client = Client::with_token(self.address, METRICS_TOKEN)?;
         client.text(Method::GET, "/metrics", bytes::Bytes::new()).await
     }
+}
+
+/// Names a smith as the product that it belongs to does.
+pub(crate) fn external_id(model: &str, number: usize) -> String {
+    format!("{model}-{number}")
 }

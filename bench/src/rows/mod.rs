@@ -2,6 +2,7 @@
 
 mod agents;
 mod database;
+mod dialect;
 mod followers;
 mod footprint;
 mod resumed;
@@ -65,6 +66,7 @@ enum Group {
     Ceiling,
     AddedAndFootprint,
     FirstToken,
+    Dialect,
     Steps,
     Resumed,
     Followers,
@@ -72,12 +74,13 @@ enum Group {
 }
 
 impl Group {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Start,
         Self::Database,
         Self::Ceiling,
         Self::AddedAndFootprint,
         Self::FirstToken,
+        Self::Dialect,
         Self::Steps,
         Self::Resumed,
         Self::Followers,
@@ -91,6 +94,7 @@ impl Group {
             Self::Ceiling => &["B3"],
             Self::AddedAndFootprint => &["B1", "B12"],
             Self::FirstToken => &["B2"],
+            Self::Dialect => &["dialect"],
             Self::Steps => &["B4"],
             Self::Resumed => &["B5"],
             Self::Followers => &["B7"],
@@ -120,6 +124,7 @@ impl Bench {
                 }
                 Group::AddedAndFootprint => footprint::measure(self, ceiling).await?,
                 Group::FirstToken => vec![runs::first_token(self).await?],
+                Group::Dialect => dialect::measure(self).await?,
                 Group::Steps => steps::measure(self).await?,
                 Group::Resumed => resumed::measure(self).await?,
                 Group::Followers => vec![followers::measure(self).await?],

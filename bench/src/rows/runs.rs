@@ -13,7 +13,7 @@ use crate::process;
 use crate::report::{Row, Verdict, added_ms, milliseconds, ms};
 
 /// Smiths that take turns, as the users of a product do.
-const SMITHS: usize = 64;
+pub(super) const SMITHS: usize = 64;
 pub(super) const COMPLETED: &str = r#""status":"completed""#;
 const USUAL: f64 = 200.0;
 const HIGHEST: f64 = 1_000.0;
@@ -33,7 +33,7 @@ pub(super) fn at_rest(paths: Vec<String>) -> Exchanges {
         .collect()
 }
 
-async fn streamed(stage: &Stage) -> anyhow::Result<Exchanges> {
+pub(super) async fn streamed(stage: &Stage) -> anyhow::Result<Exchanges> {
     let body = json!({ "stream": true, "input": [{ "role": "user", "content": "Say a hundred words." }] });
     let body = Bytes::from(body.to_string());
     let paths = stage.project.smiths("mock-100", SMITHS).await?.into_iter();
