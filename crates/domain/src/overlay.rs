@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::items::Item;
+use crate::tools::RequestServer;
 
 /// What one run does otherwise than its smith's configuration says. Runs of the native surface have none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -15,9 +16,12 @@ pub struct Overlay {
     /// The conversation that the request brought along; the run's input follows it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub past: Vec<Item>,
-    /// Functions that the caller carries out. Where there are any, the model is given no other tools.
+    /// Functions that the caller carries out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<FunctionTool>,
+    /// MCP servers whose tools this server calls.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<RequestServer>,
     #[serde(skip_serializing_if = "ToolChoice::is_auto")]
     pub tool_choice: ToolChoice,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,6 +42,11 @@ pub struct Overlay {
 impl Overlay {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Tells whether the request brings tools along. Then the model is given no others.
+    pub fn brings_tools(&self) -> bool {
+        !self.tools.is_empty() || !self.servers.is_empty()
     }
 }
 

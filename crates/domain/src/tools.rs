@@ -3,6 +3,7 @@
 mod approval;
 mod identity;
 pub mod presets;
+mod request;
 mod servers;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use crate::problems::{Code, Problem};
 
 pub use approval::ApprovalRule;
 pub use identity::Identity;
+pub use request::{Consent, RequestServer, ToolFilter};
 pub use servers::{AuthKind, ClientMode, McpAuth, McpServer, McpStatus};
 
 /// How many tools of its own a project may register.

@@ -19,7 +19,7 @@ use store::runs::{
 use store::{ProjectStore, SmithSeal};
 
 use crate::driver::Thread;
-use crate::toolbox::{Gathered, Toolbox};
+use crate::toolbox::{Gathered, Requested};
 use crate::{Driver, Engine, attachments, context, structured};
 
 /// What a run is to do, for whom and as whom.
@@ -256,13 +256,8 @@ impl Engine {
         if !matches!(choice, ToolChoice::Required | ToolChoice::Named(_)) {
             return Ok(());
         }
-        let inner = &self.inner;
-        let toolbox = if overlay.tools.is_empty() {
-            let now = inner.store.ids().now();
-            Gathered::new(&inner.tools, &inner.retry, project, config, now).await?.toolbox
-        } else {
-            Toolbox::of_client(&overlay.tools)
-        };
+        let request = Requested { overlay, response_format: None };
+        let toolbox = Gathered::of_run(&self.inner, project, config, request).await?.toolbox;
         let message = match choice {
             ToolChoice::Named(name) if toolbox.find(name).is_none() => {
                 "`tool_choice` names a tool that is neither in `tools` nor one of the smith's."

@@ -17,7 +17,7 @@ use tools::{Call, Outcome, Person, Reply, Resumption};
 async fn main() -> Result<()> {
     let url = std::env::args().next_back().context("the last argument is the address of a server")?;
     let mcp = Mcp::new(&Egress::new()?, Policy::LocalToo, Options::default())?;
-    let mut server = Server { url: url.parse()?, bearer: None, protocol: None };
+    let mut server = Server { url: url.parse()?, bearer: None, headers: Vec::new(), protocol: None };
     let manifest = mcp.discover(&server).await?;
     println!("{} tools in revision {}", manifest.tools.len(), manifest.protocol);
     server.protocol = Some(manifest.protocol.clone());

@@ -17,20 +17,26 @@ const LOOPBACK: &str = "http://127.0.0.1/";
 pub(crate) fn url<'a>(app: &App, fields: &Fields<'a>) -> Result<Option<&'a str>, Problem> {
     let text = fields.text("url")?.map(str::trim).filter(|text| !text.is_empty());
     let Some(text) = text else { return Ok(None) };
-    let invalid = |message: String| Problem::new(Code::InvalidUrl, message).at("url");
+    check(app, text, "url", "url")?;
+    Ok(Some(text))
+}
+
+/// Refuses an address that would not be called: that of the field `name`, whose path is `at`.
+pub(crate) fn check(app: &App, text: &str, name: &str, at: &str) -> Result<(), Problem> {
+    let invalid = |message: String| Problem::new(Code::InvalidUrl, message).at(at);
     let url = Url::parse(text).ok().filter(|url| text.len() <= LONGEST && url.has_host());
     let Some(url) = url else {
         let expected = format!("an https URL of at most {LONGEST} bytes, such as https://host.example/path");
-        return Err(invalid(format!("`url` must be {expected}.")));
+        return Err(invalid(format!("`{name}` must be {expected}.")));
     };
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(invalid("`url` must hold no user and no password.".to_owned()));
+        return Err(invalid(format!("`{name}` must hold no user and no password.")));
     }
     app.engine.models().check_address(&url).map_err(|refusal| invalid(refusal.to_string()))?;
     if url.scheme() == "http" && !may_call_in_the_open(app) {
-        return Err(invalid("`url` must be an https URL: this server calls no others.".to_owned()));
+        return Err(invalid(format!("`{name}` must be an https URL: this server calls no others.")));
     }
-    Ok(Some(text))
+    Ok(())
 }
 
 /// Tells whether calls without TLS are good enough: where they may stay on the machine or its network.

@@ -1,6 +1,6 @@
 //! The native surface: a folder a noun, a file an operation.
 
-mod addresses;
+pub(crate) mod addresses;
 mod agents;
 mod approvals;
 mod catalog;

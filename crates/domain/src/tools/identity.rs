@@ -19,4 +19,6 @@ pub enum Identity {
     Project { id: ProjectToolId },
     /// A tool of an MCP server, by the name that it has there.
     Mcp { server: McpServerId, tool: String },
+    /// A tool of an MCP server that the request brings along, which goes by this label there.
+    Request { label: String, tool: String },
 }

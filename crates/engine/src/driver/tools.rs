@@ -14,7 +14,7 @@ use tools::{Answer, Outcome, Person, Reply};
 use super::{Driver, Stop};
 use crate::Inner;
 use crate::fault::{self, Point};
-use crate::toolbox::{Gathered, Offer, Source, Toolbox};
+use crate::toolbox::{Gathered, Offer, Requested, Source, Toolbox};
 
 /// What came of a call, by its id.
 type Done = (String, Outcome);
@@ -27,16 +27,8 @@ impl Driver {
         }
         let engine = &self.engine;
         let project = engine.store.project(self.record.project);
-        let now = engine.store.ids().now();
-        let request = &self.record.request;
-        let gathered = if !request.overlay.tools.is_empty() {
-            Gathered { toolbox: Toolbox::of_client(&request.overlay.tools), warnings: Vec::new() }
-        } else if request.response_format.is_some() {
-            // A structured answer is one stateless shot.
-            Gathered::default()
-        } else {
-            Gathered::new(&engine.tools, &engine.retry, &project, &self.config.config, now).await?
-        };
+        let request = Requested::of(&self.record.request);
+        let gathered = Gathered::of_run(engine, &project, &self.config.config, request).await?;
         let Gathered { toolbox, warnings } = gathered;
         self.found_missing = warnings;
         let toolbox = Arc::new(toolbox);
@@ -228,7 +220,10 @@ impl Driver {
             toolbox.of(call).is_some_and(|offer| match &offer.source {
                 Source::Webhook { .. } => true,
                 Source::Hosted { function } => function == "current_time",
-                Source::External { .. } | Source::Client { .. } | Source::Mcp { .. } => false,
+                Source::External { .. }
+                | Source::Client { .. }
+                | Source::Mcp { .. }
+                | Source::Request { .. } => false,
             })
         };
         if !calls.iter().any(uses) {
@@ -250,7 +245,9 @@ async fn carry_out(engine: &Inner, project: &ProjectStore, offer: &Offer, call: 
         Source::Webhook { target, .. } => {
             Outcome::Answered(engine.tools.webhooks.call(target, call, None).await.answer)
         }
-        Source::Mcp { server, .. } => engine.tools.mcp.call(server, call).await,
+        Source::Mcp { server, .. } | Source::Request { server, .. } => {
+            engine.tools.mcp.call(server, call).await
+        }
         Source::External { .. } | Source::Client { .. } => {
             Outcome::Answered(Answer::error("The tool is not carried out here."))
         }
@@ -260,7 +257,10 @@ async fn carry_out(engine: &Inner, project: &ProjectStore, offer: &Offer, call: 
         let noted = match &offer.source {
             Source::Webhook { tool, .. } => project.note_project_tool_error(tool, &error).await,
             Source::Mcp { registration, .. } => project.note_mcp_error(registration, &error).await,
-            Source::Hosted { .. } | Source::External { .. } | Source::Client { .. } => Ok(()),
+            Source::Hosted { .. }
+            | Source::External { .. }
+            | Source::Client { .. }
+            | Source::Request { .. } => Ok(()),
         };
         if let Err(error) = noted {
             tracing::warn!(error = %error, "The last error of a tool could not be noted.");

@@ -8,7 +8,7 @@ use store::ProjectStore;
 use store::runs::{RunRecord, Saved};
 
 use super::{ResultIn, Submitted};
-use crate::toolbox::{Gathered, fits};
+use crate::toolbox::{Gathered, Requested, fits};
 use crate::{Engine, driver};
 
 /// What was known of an approval before a decision came.
@@ -83,8 +83,8 @@ impl Engine {
             step.questions().find(|(_, other)| other.approval == question.approval).map(|(call, _)| call)
         });
         let inner = &self.inner;
-        let now = inner.store.ids().now();
-        let gathered = Gathered::new(&inner.tools, &inner.retry, project, &saved.config.config, now).await?;
+        let request = Requested::of(&saved.record.request);
+        let gathered = Gathered::of_run(inner, project, &saved.config.config, request).await?;
         let Some(offer) = call.and_then(|call| gathered.toolbox.of(call)) else {
             let message = "The tool is not there any more, so its arguments cannot be checked. Approve or reject the call as it is.";
             return Err(Problem::invalid_input("args", message));

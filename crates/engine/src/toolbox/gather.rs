@@ -6,6 +6,8 @@ use std::time::Duration;
 use domain::Timestamp;
 use domain::frames::Warning;
 use domain::ids::McpServerId;
+use domain::overlay::Overlay;
+use domain::response_format::ResponseFormat;
 use domain::smiths::Config;
 use domain::tools::{ApprovalRule, AuthKind, Execution, Gate, Manifest, ManifestTool, McpServer};
 use egress::Url;
@@ -15,10 +17,12 @@ use moka::sync::Cache;
 use secrecy::SecretString;
 use store::ProjectStore;
 use store::project_tools::ToolRecord;
+use store::runs::RunRequest;
 use tools::Tools;
 use vault::SigningSecret;
 
-use super::{Offer, Source, Toolbox};
+use super::{Offer, Source, Toolbox, brought};
+use crate::Inner;
 
 /// How old a list of tools may be before its server is asked again, in microseconds: an hour.
 const FRESH: u64 = 60 * 60 * 1_000_000;
@@ -27,13 +31,26 @@ const LEAVE_ALONE: Duration = Duration::from_secs(60);
 /// How many servers are remembered to be left alone.
 const REMEMBERED: u64 = 10_000;
 /// How many servers are asked side by side.
-const SIDE_BY_SIDE: usize = 8;
+pub(super) const SIDE_BY_SIDE: usize = 8;
 
 /// The tools of a run, and what it has to do without.
 #[derive(Debug, Default)]
 pub(crate) struct Gathered {
     pub(crate) toolbox: Toolbox,
     pub(crate) warnings: Vec<Warning>,
+}
+
+/// What of a request decides about the tools of its run.
+#[derive(Clone, Copy)]
+pub(crate) struct Requested<'a> {
+    pub(crate) overlay: &'a Overlay,
+    pub(crate) response_format: Option<&'a ResponseFormat>,
+}
+
+impl<'a> Requested<'a> {
+    pub(crate) fn of(request: &'a RunRequest) -> Self {
+        Self { overlay: &request.overlay, response_format: request.response_format.as_ref() }
+    }
 }
 
 /// Remembers which servers could not be asked a moment ago, so that not every run waits for them.
@@ -46,8 +63,26 @@ impl Retry {
 }
 
 impl Gathered {
+    /// Gathers the tools of a run: those that its request brings along, or else those of its configuration.
+    pub(crate) async fn of_run(
+        engine: &Inner,
+        project: &ProjectStore,
+        config: &Config,
+        request: Requested<'_>,
+    ) -> Result<Self, store::Error> {
+        if request.overlay.brings_tools() {
+            return Ok(brought::gather(&engine.tools, request.overlay).await);
+        }
+        if request.response_format.is_some() {
+            // A structured answer is one stateless shot.
+            return Ok(Self::default());
+        }
+        let now = engine.store.ids().now();
+        Self::new(&engine.tools, &engine.retry, project, config, now).await
+    }
+
     /// Gathers what a configuration names.
-    pub(crate) async fn new(
+    async fn new(
         tools: &Tools,
         retry: &Retry,
         project: &ProjectStore,
@@ -114,7 +149,7 @@ impl Gathered {
     }
 }
 
-fn warning(code: &str, message: String) -> Warning {
+pub(super) fn warning(code: &str, message: String) -> Warning {
     Warning { code: code.to_owned(), message }
 }
 
@@ -166,7 +201,12 @@ async fn ask(
         return (Vec::new(), Some(warning("tool_source_unavailable", message)));
     };
     let protocol = server.manifest.as_ref().map(|manifest| manifest.protocol.clone());
-    let target = Arc::new(tools::mcp::Server { url, bearer: secret.map(SecretString::from), protocol });
+    let target = Arc::new(tools::mcp::Server {
+        url,
+        bearer: secret.map(SecretString::from),
+        headers: Vec::new(),
+        protocol,
+    });
     let mut manifest = server.manifest.clone();
     let mut missing = None;
     if !is_fresh(&server, now) {

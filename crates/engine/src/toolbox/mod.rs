@@ -1,5 +1,6 @@
 //! What a run's model may call: tools of all sources under one set of names, and the plan for each call.
 
+mod brought;
 mod gather;
 mod plan;
 #[cfg(test)]
@@ -14,7 +15,7 @@ use domain::run::Call;
 use domain::tools::{Annotations, Gate, Identity};
 use serde_json::Value;
 
-pub(crate) use gather::{Gathered, Retry};
+pub(crate) use gather::{Gathered, Requested, Retry};
 pub(crate) use plan::{Repetition, fits, tell_apart};
 
 /// How long a name of a tool may be for every provider.
@@ -59,6 +60,12 @@ pub(crate) enum Source {
         tool: String,
         server: Arc<tools::mcp::Server>,
     },
+    /// Of an MCP server that the request brings along.
+    Request {
+        label: String,
+        tool: String,
+        server: Arc<tools::mcp::Server>,
+    },
     /// A function of the request, for its caller to carry out.
     Client {
         function: String,
@@ -70,7 +77,10 @@ impl Source {
     pub(crate) fn tool(&self) -> &str {
         match self {
             Self::Hosted { function } | Self::Client { function } => function,
-            Self::Webhook { tool, .. } | Self::External { tool, .. } | Self::Mcp { tool, .. } => tool,
+            Self::Webhook { tool, .. }
+            | Self::External { tool, .. }
+            | Self::Mcp { tool, .. }
+            | Self::Request { tool, .. } => tool,
         }
     }
 
@@ -80,6 +90,9 @@ impl Source {
             Self::Client { function } => Identity::Client { function: function.clone() },
             Self::Webhook { id, .. } | Self::External { id, .. } => Identity::Project { id: *id },
             Self::Mcp { id, tool, .. } => Identity::Mcp { server: *id, tool: tool.clone() },
+            Self::Request { label, tool, .. } => {
+                Identity::Request { label: label.clone(), tool: tool.clone() }
+            }
         }
     }
 
@@ -90,6 +103,7 @@ impl Source {
             Self::Client { .. } => "client",
             Self::Webhook { .. } | Self::External { .. } => "project",
             Self::Mcp { registration, .. } => registration,
+            Self::Request { label, .. } => label,
         }
     }
 }
@@ -113,12 +127,20 @@ pub(crate) struct Toolbox {
 
 impl Toolbox {
     /// Gives every tool a name of its own. Names that sources have in common get the source in front, all of them.
-    pub(crate) fn new(mut offers: Vec<Offer>) -> Self {
+    pub(crate) fn new(offers: Vec<Offer>) -> Self {
+        Self::beside(Vec::new(), offers)
+    }
+
+    /// The same, beside tools that keep the names that they have.
+    fn beside(named: Vec<Offer>, mut offers: Vec<Offer>) -> Self {
         let mut sources: HashMap<String, usize> = HashMap::new();
+        for name in named.iter().map(|offer| offer.name.clone()) {
+            *sources.entry(name).or_default() += 1;
+        }
         for offer in &offers {
             *sources.entry(clean(offer.source.tool())).or_default() += 1;
         }
-        let mut taken: HashSet<String> = HashSet::new();
+        let mut taken: HashSet<String> = named.iter().map(|offer| offer.name.clone()).collect();
         for offer in &mut offers {
             let bare = clean(offer.source.tool());
             let is_shared = sources.get(&bare).is_some_and(|count| *count > 1);
@@ -132,11 +154,11 @@ impl Toolbox {
             }
             offer.name = own;
         }
-        Self { offers }
+        Self { offers: named.into_iter().chain(offers).collect() }
     }
 
-    /// Makes the functions of a request the only tools. They keep their names, which their caller knows.
-    pub(crate) fn of_client(functions: &[FunctionTool]) -> Self {
+    /// Makes what a request brings along the only tools. Functions keep their names, which their caller knows.
+    pub(crate) fn of_request(functions: &[FunctionTool], others: Vec<Offer>) -> Self {
         let offers = functions.iter().cloned().map(|function| Offer {
             name: function.name.clone(),
             description: function.description,
@@ -147,7 +169,7 @@ impl Toolbox {
             asks: Gate::default(),
             source: Source::Client { function: function.name },
         });
-        Self { offers: offers.collect() }
+        Self::beside(offers.collect(), others)
     }
 
     pub(crate) fn offers(&self) -> &[Offer] {

@@ -29,6 +29,11 @@ impl Toolbox {
         limits: Repetition,
         mut mint: impl FnMut() -> ApprovalId,
     ) -> Vec<Plan> {
+        // A turn ends with calls of functions, so calls that run here come before it.
+        let runs_here = |call: &ToolCall| {
+            self.find(&call.name).is_some_and(|offer| !matches!(offer.source, Source::Client { .. }))
+        };
+        let is_mixed = calls.iter().any(runs_here);
         let plan = |(index, call): (usize, &ToolCall)| {
             if index >= limits.calls {
                 let most = limits.calls;
@@ -37,6 +42,13 @@ impl Toolbox {
                 ));
             }
             if let Some(offer @ Offer { source: Source::Client { .. }, .. }) = self.find(&call.name) {
+                if is_mixed {
+                    return Plan::nobody(format!(
+                        "Not called yet: `{}` is carried out by the user's program, which gets its turn after the tools that \
+                         run here. Use their results, and then call it in an answer without them.",
+                        call.name
+                    ));
+                }
                 // Its caller knows what to make of the arguments.
                 return Plan { tool: Some(offer.source.identity()), carrier: Carrier::Client, gate: None };
             }

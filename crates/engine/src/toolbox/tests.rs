@@ -37,6 +37,7 @@ fn mcp(registration: &str, tool: &str) -> Source {
     let server = tools::mcp::Server {
         url: egress::Url::parse("https://mcp.example").unwrap(),
         bearer: None,
+        headers: Vec::new(),
         protocol: None,
     };
     let mut id = [0; 16];

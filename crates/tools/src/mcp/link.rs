@@ -74,6 +74,13 @@ pub(crate) struct Reply {
     pub(crate) headers: HeaderMap,
 }
 
+fn secret(text: &str) -> Result<HeaderValue, Trouble> {
+    let mut value = HeaderValue::from_str(text)
+        .map_err(|_| Trouble::Unusable("was not called: its secret holds characters that no secret has"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
 impl Link {
     pub(crate) fn new(client: Client, options: Options) -> Self {
         Self {
@@ -167,14 +174,12 @@ impl Link {
 
     /// Addresses a request, through the guard, with the credentials.
     fn request(&self, method: Method, server: &Server) -> Result<RequestBuilder, Trouble> {
-        let request = self.client.request(method, &server.url).map_err(Trouble::Refused)?;
+        let mut request = self.client.request(method, &server.url).map_err(Trouble::Refused)?;
+        for (name, value) in &server.headers {
+            request = request.header(name, secret(value.expose_secret())?);
+        }
         let Some(bearer) = &server.bearer else { return Ok(request) };
-        let mut value =
-            HeaderValue::from_str(&format!("Bearer {}", bearer.expose_secret())).map_err(|_| {
-                Trouble::Unusable("was not called: its secret holds characters that no secret has")
-            })?;
-        value.set_sensitive(true);
-        Ok(request.header(AUTHORIZATION, value))
+        Ok(request.header(AUTHORIZATION, secret(&format!("Bearer {}", bearer.expose_secret()))?))
     }
 
     /// Sends what was prepared and waits for a success to begin.

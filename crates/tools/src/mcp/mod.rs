@@ -30,6 +30,7 @@ use std::sync::Arc;
 
 use domain::tools::Manifest;
 use egress::{BuildError, Egress, Policy, Timeouts, Url};
+use http::HeaderName;
 use moka::sync::Cache;
 pub use secrecy::SecretString;
 
@@ -54,8 +55,35 @@ pub struct Server {
     pub url: Url,
     /// Sent as `Authorization: Bearer`.
     pub bearer: Option<SecretString>,
+    /// Sent as they are. None of them is one of the protocol's or of the connection's, see [`is_free_header`].
+    pub headers: Vec<(HeaderName, SecretString)>,
     /// The revision that its last manifest names. None: the server is asked first.
     pub protocol: Option<String>,
+}
+
+/// Tells whether a header may be sent to a server in somebody's name: whether it is none of those by which the protocol or
+/// the connection works.
+pub fn is_free_header(name: &HeaderName) -> bool {
+    const TAKEN: [&str; 16] = [
+        "accept",
+        "accept-encoding",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "keep-alive",
+        "last-event-id",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    let name = name.as_str();
+    !TAKEN.contains(&name) && !name.starts_with("mcp-")
 }
 
 impl fmt::Debug for Server {

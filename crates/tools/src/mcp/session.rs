@@ -132,6 +132,11 @@ pub(crate) fn key_of(server: &Server, run: Option<RunId>) -> ServerKey {
     if let Some(bearer) = &server.bearer {
         hash.update(Sha256::digest(bearer.expose_secret()));
     }
+    for (name, value) in &server.headers {
+        hash.update([1]);
+        hash.update(Sha256::digest(name.as_str()));
+        hash.update(Sha256::digest(value.expose_secret()));
+    }
     hash.update([0]);
     if let Some(run) = run {
         hash.update(run.as_bytes());

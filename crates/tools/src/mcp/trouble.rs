@@ -11,6 +11,10 @@ use crate::call::Answer;
 
 /// How much of a server's own words is passed on, in characters.
 const MAX_WORDS: usize = 500;
+/// How much of them is looked at.
+const MAX_LOOK: usize = 8 * 1024;
+/// The shortest piece of a secret that is one.
+const PIECE: usize = 8;
 
 /// What went wrong.
 #[derive(Debug)]
@@ -115,16 +119,8 @@ impl Trouble {
     fn words(&self, server: &Server) -> Option<String> {
         let words = self.error()?.message.trim();
         let words: String =
-            words.chars().filter(|character| !character.is_control()).take(MAX_WORDS).collect();
-        let secrets = [
-            server.bearer.as_ref().map(|bearer| bearer.expose_secret().to_owned()),
-            server.url.query().map(str::to_owned),
-            server.url.password().map(str::to_owned),
-        ];
-        let mut words = words;
-        for secret in secrets.iter().flatten().filter(|secret| !secret.is_empty()) {
-            words = words.replace(secret.as_str(), "…");
-        }
+            words.chars().filter(|character| !character.is_control()).take(MAX_LOOK).collect();
+        let words = words_without(words, &secrets_of(server));
         (!words.is_empty()).then_some(words)
     }
 
@@ -157,6 +153,46 @@ impl Trouble {
     }
 }
 
+/// Lists what a server was called with that is nobody's to know.
+fn secrets_of(server: &Server) -> Vec<String> {
+    let headers = server.headers.iter().flat_map(|(_, value)| {
+        let value = value.expose_secret();
+        // What stands behind `Bearer` and the like is the secret.
+        let bare = value.split_once(' ').map(|(_, bare)| bare.trim());
+        [Some(value), bare]
+    });
+    let bearer = server.bearer.as_ref().map(ExposeSecret::expose_secret);
+    let values =
+        server.url.query_pairs().map(|(_, value)| value.into_owned()).filter(|value| value.len() >= PIECE);
+    let known = headers.chain([bearer, server.url.query(), server.url.password()]).flatten();
+    let mut secrets: Vec<String> =
+        known.map(str::to_owned).chain(values).filter(|secret| !secret.is_empty()).collect();
+    // The longest first, so that none is left over of one that holds another.
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    secrets
+}
+
+/// Takes secrets out of words, whole and as beginnings that a server has cut, and shortens what is left.
+fn words_without(mut words: String, secrets: &[String]) -> String {
+    for secret in secrets {
+        words = words.replace(secret.as_str(), "…");
+    }
+    for secret in secrets {
+        // A server that shows the beginning of a token shows how the rest goes on to look.
+        let Some(beginning) = secret.get(..PIECE) else { continue };
+        while let Some(at) = words.find(beginning) {
+            let rest = words.get(at..).unwrap_or_default();
+            let shared = rest.bytes().zip(secret.bytes()).take_while(|(one, other)| one == other).count();
+            let end = (at..=at.saturating_add(shared)).rev().find(|end| words.is_char_boundary(*end));
+            words.replace_range(at..end.unwrap_or(at.saturating_add(PIECE)), "…");
+        }
+    }
+    match words.char_indices().nth(MAX_WORDS) {
+        Some((end, _)) => words.get(..end).unwrap_or_default().to_owned(),
+        None => words,
+    }
+}
+
 /// Says why there is no connection, as far as it tells its reader what to look at.
 fn unreached(error: &reqwest::Error) -> &'static str {
     if error.is_timeout() {
@@ -185,6 +221,7 @@ mod tests {
         Server {
             url: "https://user:hush@mcp.example/mcp?key=s3cret".parse().unwrap(),
             bearer: Some("tok-1".into()),
+            headers: vec![(http::header::COOKIE, "Token abcdefghijklmnop".into())],
             protocol: None,
         }
     }
@@ -205,6 +242,15 @@ mod tests {
         assert_eq!(answer.trouble.as_deref(), Some("The MCP server answered with the error -32602."));
         assert!(answer.is_error && !answer.output.contains("s3cret"));
         assert!(!format!("{:?}", server()).contains("s3cret"));
+    }
+
+    #[test]
+    fn pieces_of_secrets_are_not_passed_on_either() {
+        let told = |words: &str| Trouble::Error(error(words)).failure(&server()).message;
+        assert!(told("no cookie abcdefghijklmnop").ends_with("no cookie …"));
+        assert!(told("no cookie abcdefghij***").ends_with("no cookie …***"));
+        let long = format!("{}abcdefghijklmnop", "x".repeat(MAX_WORDS - 10));
+        assert!(!told(&long).contains("abcdefgh"), "also where the words are cut");
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(crate) async fn offering(wire: Wire, tool: Tool) -> McpServer {
 
 /// Registers a server of which nothing is known.
 pub(crate) fn server(fake: &McpServer) -> Server {
-    Server { url: fake.url().parse().unwrap(), bearer: None, protocol: None }
+    Server { url: fake.url().parse().unwrap(), bearer: None, headers: Vec::new(), protocol: None }
 }
 
 /// Registers a server whose revision is known.

@@ -25,7 +25,12 @@ pub(crate) fn mcp_with(options: Options) -> Mcp {
 }
 
 pub(crate) fn server(url: &str, protocol: Option<&str>) -> Server {
-    Server { url: url.parse().unwrap(), bearer: None, protocol: protocol.map(str::to_owned) }
+    Server {
+        url: url.parse().unwrap(),
+        bearer: None,
+        headers: Vec::new(),
+        protocol: protocol.map(str::to_owned),
+    }
 }
 
 pub(crate) fn call(tool: &str, args: Value) -> Call {

@@ -18,6 +18,6 @@ pub(super) async fn discover(
     }
     let Ok(url) = Url::parse(url) else { return Some(Err("The address is no URL.".to_owned())) };
     let bearer = secret.map(|secret| SecretString::from(secret.to_owned()));
-    let server = Server { url, bearer, protocol: None };
+    let server = Server { url, bearer, headers: Vec::new(), protocol: None };
     Some(app.tools.mcp.discover(&server).await.map_err(|failure| failure.message))
 }

@@ -18,7 +18,7 @@ use store::ProjectStore;
 use super::body::{ResponsesEvent, ResponsesIn, ResponsesOut};
 use super::input::{self, Step};
 use super::stream::{self, From};
-use super::{echo, reading, references, thread};
+use super::{echo, reading, references, servers, thread};
 use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::{Caller, Earlier, Fields, Idempotency, JsonBody, Once, mark_as_replayed};
@@ -82,7 +82,7 @@ pub(crate) async fn create(
         text_bytes: app.options.max_input_text_bytes,
     };
     let mut steps = input::read(fields.value("input"), limits)?;
-    let options = Options::read(&fields)?;
+    let options = Options::read(&app, &fields)?;
     let smith = acting_smith(&project, &caller, &headers, fields.value("user")).await?;
     let place = thread::place(&project, &smith, &fields, &headers).await?;
     let reads = caller.allow(Permission::RunsRead).is_ok();
@@ -146,22 +146,25 @@ struct Options {
 }
 
 impl Options {
-    fn read(fields: &Fields<'_>) -> Result<Self, Problem> {
+    fn read(app: &App, fields: &Fields<'_>) -> Result<Self, Problem> {
         let tools = fields.list("tools")?.unwrap_or_default();
-        for (index, tool) in tools.iter().enumerate() {
-            if tool.get("type").and_then(Value::as_str) != Some("function") {
-                let message = "Only tools of type `function` can come with a request. Register MCP servers and other tools with the project.";
-                let problem = Problem::new(Code::UnsupportedTools, message);
-                return Err(problem.at(format!("tools[{index}].type")));
-            }
+        let is = |tool: &Value, kind: &str| tool.get("type").and_then(Value::as_str) == Some(kind);
+        if let Some(index) = tools.iter().position(|tool| !is(tool, "function") && !is(tool, "mcp")) {
+            let message = "Only tools of the types `function` and `mcp` can come with a request. Others are enabled for the smith.";
+            let problem = Problem::new(Code::UnsupportedTools, message);
+            return Err(problem.at(format!("tools[{index}].type")));
         }
+        let of_kind =
+            |wanted: &'static str| tools.iter().enumerate().filter(move |(_, tool)| is(tool, wanted));
         let chosen: Chosen = tool_choice(fields.value("tool_choice"))?;
-        let functions = chosen.of(functions(tools.iter().enumerate())?);
+        let functions = chosen.of(functions(of_kind("function"))?);
+        let servers = servers::servers(app, of_kind("mcp"))?;
         fields.texts("include")?;
         let reasoning = fields.object("reasoning")?;
         let text = fields.object("text")?;
         let overlay = Overlay {
             tools: functions,
+            servers,
             tool_choice: chosen.choice,
             reasoning_effort: effort(
                 reasoning.and_then(|reasoning| reasoning.get("effort")),

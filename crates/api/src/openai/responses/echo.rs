@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::object::ECHOED;
+use super::servers;
 use crate::extract::Fields;
 
 /// Picks out of a request what its response shows again, in the shape that strict readers want it in.
@@ -38,6 +39,9 @@ pub(super) fn of(fields: &Fields<'_>, conversation: Option<&str>) -> Map<String,
 
 fn tools(value: &Value) -> Value {
     let show = |tool: &Value| {
+        if tool.get("type").and_then(Value::as_str) == Some("mcp") {
+            return servers::shown(tool);
+        }
         let given = |key: &str| tool.get(key).cloned().unwrap_or_default();
         json!({
             "type": "function",

@@ -109,6 +109,7 @@ impl Facts {
     pub(super) fn label(&self, call: &str) -> &str {
         match self.plan(call).and_then(|plan| plan.tool.as_ref()) {
             Some(Identity::Mcp { server, .. }) => self.servers.get(server).map_or(REMOVED, String::as_str),
+            Some(Identity::Request { label, .. }) => label,
             Some(Identity::Project { .. }) => "webhook",
             Some(Identity::Hosted { .. } | Identity::Client { .. }) | None => "hosted",
         }

@@ -12,6 +12,7 @@ mod object;
 mod projection;
 mod reading;
 mod references;
+mod servers;
 mod stream;
 mod thread;
 

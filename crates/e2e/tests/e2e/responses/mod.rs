@@ -3,6 +3,7 @@
 mod answers;
 mod context;
 mod reasoning;
+mod servers;
 mod streams;
 
 use e2e::{Server, Smith, both};
@@ -139,7 +140,7 @@ async fn what_a_request_cannot_ask_for_is_refused_by_name() {
         let refused = async |body: Value, status: u16, code: &str, param: &str| {
             client.post(PATH, &body).await.expect_error_about(status, code, param);
         };
-        let tool = json!([{"type": "mcp", "server_label": "a", "server_url": "https://a.example"}]);
+        let tool = json!([{"type": "file_search", "vector_store_ids": ["vs_1"]}]);
         refused(json!({"input": "Hi", "tools": tool}), 422, "unsupported_tools", "tools[0].type").await;
         let previous = json!({"input": "Hi", "previous_response_id": "run_x"});
         refused(previous, 404, "not_found", "previous_response_id").await;
