@@ -148,6 +148,20 @@ async fn items_are_what_the_runs_of_the_thread_have_said_and_done() {
             after = format!("&after={}", page["last_id"].as_str().unwrap());
         }
         assert_eq!(json!(paged), whole["data"], "pages join to the whole, within runs, too");
+
+        // Each of them can be referred to, results too.
+        let reference = |id: &&str| json!({"type": "item_reference", "id": id});
+        let mut input: Vec<_> = ids(&whole).iter().map(reference).collect();
+        input.push(json!({"role": "user", "content": "And now?"}));
+        upstream.answer(Reply::text("Nothing."));
+        client.post("/v1/responses", &json!({"input": input})).await.expect(200);
+        let given = upstream.last_request().body["messages"].clone();
+        let roles: Vec<_> = given.as_array().unwrap().iter().map(|message| &message["role"]).collect();
+        assert_eq!(
+            roles,
+            ["user", "assistant", "tool", "assistant", "user", "assistant", "tool", "assistant", "user"]
+        );
+        assert_eq!(given[6]["content"], "engaged");
     })
     .await;
 }

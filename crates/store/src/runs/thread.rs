@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use domain::ids::{Id as _, RunId};
 use domain::items::Item;
-use domain::run::{Carrier, Input};
+use domain::run::{Input, Plan};
 
 use super::append::place;
 use super::{JOURNAL, REQUEST, RESULT, RunRequest, RunResult};
@@ -24,8 +24,8 @@ pub struct ThreadRun {
     pub asked: Vec<Item>,
     /// What it has added to that, up to its last rest.
     pub added: Vec<Item>,
-    /// Who carries out each of the calls that it has added, by the call's id.
-    pub carriers: HashMap<String, Carrier>,
+    /// How each of the calls that it has added was to be carried out, by the call's id.
+    pub plans: HashMap<String, Plan>,
 }
 
 impl ProjectStore {
@@ -57,8 +57,7 @@ impl ProjectStore {
         let mut runs = Vec::with_capacity(rows.len());
         for row in &rows {
             let (id, turn): (RunId, u64) = (row.get(0)?, row.get(1)?);
-            let mut run =
-                ThreadRun { id, turn, asked: Vec::new(), added: Vec::new(), carriers: HashMap::new() };
+            let mut run = ThreadRun { id, turn, asked: Vec::new(), added: Vec::new(), plans: HashMap::new() };
             match self.fill(&mut run, row, smith).await {
                 Ok(()) => {}
                 Err(error) if error.is_damage() => {
@@ -99,14 +98,14 @@ impl ProjectStore {
         let Some(result) = result else { return Ok(()) };
         let result: RunResult = smith.seal.open(RESULT, &place, &result)?;
         if result.transcript.iter().any(|item| matches!(item, Item::ToolCall(_))) {
-            run.carriers = self.carriers(run.id, smith).await?;
+            run.plans = self.plans(run.id, smith).await?;
         }
         run.added = result.transcript;
         Ok(())
     }
 
     /// Reads from a run's journal who carries its calls out.
-    async fn carriers(&self, run: RunId, smith: &SmithRecord) -> Result<HashMap<String, Carrier>, Error> {
+    async fn plans(&self, run: RunId, smith: &SmithRecord) -> Result<HashMap<String, Plan>, Error> {
         let rows = self
             .store
             .db()
@@ -115,14 +114,13 @@ impl ProjectStore {
                 params![run],
             )
             .await?;
-        let mut carriers = HashMap::new();
+        let mut plans = HashMap::new();
         for row in &rows {
             let (position, body): (u64, Vec<u8>) = (row.get(0)?, row.get(1)?);
             if let Input::Replied { reply } = smith.seal.open(JOURNAL, &place(run, position), &body)? {
-                let plans = reply.plans.into_iter().map(|plan| plan.carrier);
-                carriers.extend(reply.tool_calls.into_iter().map(|call| call.id).zip(plans));
+                plans.extend(reply.tool_calls.into_iter().map(|call| call.id).zip(reply.plans));
             }
         }
-        Ok(carriers)
+        Ok(plans)
     }
 }

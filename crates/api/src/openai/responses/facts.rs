@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use domain::Timestamp;
-use domain::ids::{ApprovalId, McpServerId};
+use domain::ids::ApprovalId;
 use domain::items::{ToolCall, ToolResult};
 use domain::run::{Carrier, Choice, Input, Plan};
 use domain::tools::Identity;
@@ -11,8 +11,7 @@ use domain::usage::Tokens;
 use serde_json::{Map, Value};
 use store::runs::{RunRecord, Saved};
 
-/// What an MCP server goes for that is registered no more.
-const REMOVED: &str = "mcp";
+use crate::openai::labels::Labels;
 
 /// A reading of a run's journal. What it says of a call never changes once it is said.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +24,7 @@ pub(super) struct Facts {
     /// The calls of the newest answer that its caller carries out.
     handed_over: Vec<ToolCall>,
     /// The names of the MCP servers that were called.
-    pub(super) servers: HashMap<McpServerId, String>,
+    pub(super) labels: Labels,
     /// The seq up to which the reading goes.
     pub(super) next_seq: u64,
     pub(super) ended_at: Option<Timestamp>,
@@ -90,10 +89,9 @@ impl Facts {
         if written.is_empty() { "{}".to_owned() } else { written.to_owned() }
     }
 
-    /// Tells whether an MCP server was called.
-    pub(super) fn has_servers(&self) -> bool {
-        let mut plans = self.calls.values().filter_map(|(_, plan)| plan.as_ref());
-        plans.any(|plan| matches!(plan.tool, Some(Identity::Mcp { .. })))
+    /// Lists the tools that were called.
+    pub(super) fn tools(&self) -> impl Iterator<Item = &Identity> {
+        self.calls.values().filter_map(|(_, plan)| plan.as_ref()).filter_map(|plan| plan.tool.as_ref())
     }
 
     pub(super) fn result(&self, call: &str) -> Option<&str> {
@@ -105,14 +103,9 @@ impl Facts {
         &self.handed_over
     }
 
-    /// Names who carries a call out: its MCP server, or what else this server has tools from.
+    /// Names who carries a call out.
     pub(super) fn label(&self, call: &str) -> &str {
-        match self.plan(call).and_then(|plan| plan.tool.as_ref()) {
-            Some(Identity::Mcp { server, .. }) => self.servers.get(server).map_or(REMOVED, String::as_str),
-            Some(Identity::Request { label, .. }) => label,
-            Some(Identity::Project { .. }) => "webhook",
-            Some(Identity::Hosted { .. } | Identity::Client { .. }) | None => "hosted",
-        }
+        self.labels.of(self.plan(call).and_then(|plan| plan.tool.as_ref()))
     }
 
     /// Adds up what the run had used when the frame `seq` was stored.

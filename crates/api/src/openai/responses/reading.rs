@@ -13,6 +13,7 @@ use super::object;
 use super::projection::{Event, Projection};
 use crate::app::App;
 use crate::extract::{ActingSmith, Caller};
+use crate::openai::labels::Labels;
 
 /// How many commits are read from the database at once.
 const BLOCKS: usize = 64;
@@ -59,10 +60,7 @@ pub(super) async fn saved(project: &ProjectStore, run: RunId) -> Result<Saved, P
 /// Reads what the journal says, and who stands behind the tools that were called.
 pub(super) async fn facts(project: &ProjectStore, saved: &Saved) -> Result<Facts, Problem> {
     let mut facts = Facts::of(saved);
-    if facts.has_servers() {
-        let servers = project.mcp_servers_for(None).await?;
-        facts.servers = servers.into_iter().map(|(server, _)| (server.id, server.name.clone())).collect();
-    }
+    facts.labels = Labels::find(project, facts.tools()).await?;
     Ok(facts)
 }
 

@@ -98,8 +98,8 @@ async fn the_journal_tells_who_carries_a_call_out() {
         });
         assert!(world.store.server().append_to_run(&append).await.unwrap().is_kept());
         let thread = world.thread(Order::NewestFirst, None, 9).await;
-        assert_eq!(thread[0].carriers.get("a"), Some(&server));
-        assert_eq!(thread[0].carriers.get("b"), Some(&Carrier::Caller));
+        assert_eq!(thread[0].plans.get("a").map(|plan| &plan.carrier), Some(&server));
+        assert_eq!(thread[0].plans.get("b").map(|plan| &plan.carrier), Some(&Carrier::Caller));
     })
     .await;
 }

@@ -12,7 +12,6 @@ use store::smiths::SmithRecord;
 use utoipa::ToSchema;
 
 use super::items_of;
-use super::labels::Labels;
 use super::render::ItemOut;
 use crate::app::App;
 use crate::errors::ApiError;
@@ -21,6 +20,7 @@ use crate::openai::ListObject;
 use crate::openai::conversations::{named, no_conversation};
 use crate::openai::identity::acting_smith;
 use crate::openai::item_ids::runs_of;
+use crate::openai::labels::Labels;
 use crate::openai::pages::{Page, Window, names_nothing};
 
 /// How many runs are read at a time.
@@ -69,13 +69,12 @@ pub(crate) async fn list(
     let smith = acting_smith(&project, &caller, &headers, None).await?;
     let conversation = project.conversation(&smith, named(&path)?).await?.ok_or_else(no_conversation)?;
     let id = conversation.id.to_string();
-    let items = Thread { app: &app, project: &project, smith: &smith, id }.items(&window).await?;
+    let items = Thread { project: &project, smith: &smith, id }.items(&window).await?;
     Ok(Json(window.page(items, |item| item.id.clone())))
 }
 
 /// The thread of a conversation.
 struct Thread<'a> {
-    app: &'a App,
     project: &'a ProjectStore,
     smith: &'a SmithRecord,
     id: String,
@@ -118,7 +117,8 @@ impl Thread<'_> {
 
     /// Shows the items of runs, which come in an order of their own.
     async fn shown(&self, runs: &[ThreadRun], order: Order) -> Result<Vec<ItemOut>, Problem> {
-        let labels = Labels::find(self.app, self.project, runs).await?;
+        let tools = runs.iter().flat_map(|run| run.plans.values()).filter_map(|plan| plan.tool.as_ref());
+        let labels = Labels::find(self.project, tools).await?;
         let mut items = Vec::new();
         for run in runs {
             let mut of_run = items_of(run, &labels);

@@ -1,16 +1,16 @@
 //! What was said in a conversation, read off the runs of its thread.
 
-mod labels;
 pub(super) mod list;
 mod render;
 
 use domain::ids::RunId;
 use domain::items::{Item, ToolResult};
 use domain::run::Carrier;
+use domain::tools::Identity;
 use store::runs::ThreadRun;
 
 use crate::openai::item_ids::{Kind, Place, item_id};
-use labels::Labels;
+use crate::openai::labels::Labels;
 use render::ItemOut;
 
 /// Returns the items of a run, in their order.
@@ -27,7 +27,12 @@ fn items_of(run: &ThreadRun, labels: &Labels) -> Vec<ItemOut> {
             }
             Item::ToolCall(call) if is_own(run, &call.id) => {
                 let id = item_id(Kind::McpCall, run.id, Place::Call(&call.id));
-                items.push(ItemOut::mcp_call(id, call, labels.of(&call.name), result_of(run, &call.id)));
+                items.push(ItemOut::mcp_call(
+                    id,
+                    call,
+                    labels.of(tool_of(run, &call.id)),
+                    result_of(run, &call.id),
+                ));
             }
             // It is part of its call.
             Item::ToolResult(result) if is_own(run, &result.call_id) => {}
@@ -57,12 +62,20 @@ fn asked(run: RunId, index: usize, item: &Item) -> ItemOut {
 
 /// Tells whether a call is this server's to carry out. Calls that nobody could carry out were answered by it too.
 fn is_own(run: &ThreadRun, call: &str) -> bool {
-    matches!(run.carriers.get(call), Some(Carrier::Server { .. } | Carrier::Nobody { .. }))
+    matches!(carrier_of(run, call), Some(Carrier::Server { .. } | Carrier::Nobody { .. }))
+}
+
+fn carrier_of<'a>(run: &'a ThreadRun, call: &str) -> Option<&'a Carrier> {
+    run.plans.get(call).map(|plan| &plan.carrier)
+}
+
+fn tool_of<'a>(run: &'a ThreadRun, call: &str) -> Option<&'a Identity> {
+    run.plans.get(call).and_then(|plan| plan.tool.as_ref())
 }
 
 /// Names a call. A run waits for the result of one that its caller carries out, and the name has to lead back to that run.
 fn shown_call(run: &ThreadRun, call: &str) -> String {
-    match run.carriers.get(call) {
+    match carrier_of(run, call) {
         Some(Carrier::Caller) => format!("{}::{call}", run.id),
         _ => call.to_owned(),
     }

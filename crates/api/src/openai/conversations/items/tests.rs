@@ -3,6 +3,7 @@ use std::collections::HashMap;
 use domain::content::{Content, Message, Part, Role, Source};
 use domain::ids::{FileId, Id as _};
 use domain::items::ToolCall;
+use domain::run::Plan;
 use serde_json::{Value, json};
 
 use super::*;
@@ -17,13 +18,14 @@ fn result(id: &str, is_error: bool) -> ToolResult {
 }
 
 fn run(asked: Vec<Item>, added: Vec<Item>, carriers: &[(&str, Carrier)]) -> ThreadRun {
-    let carriers = carriers.iter().map(|(id, carrier)| ((*id).to_owned(), carrier.clone()));
+    let plan = |carrier: &Carrier| Plan { carrier: carrier.clone(), ..Plan::nobody("") };
+    let plans = carriers.iter().map(|(id, carrier)| ((*id).to_owned(), plan(carrier)));
     ThreadRun {
         id: RunId::from_bytes([7; 16]),
         turn: 1,
         asked,
         added,
-        carriers: carriers.collect::<HashMap<_, _>>(),
+        plans: plans.collect::<HashMap<_, _>>(),
     }
 }
 
