@@ -14,7 +14,7 @@ pub struct Options {
     pub max_waiting_per_thread: usize,
     /// Model calls of one run; one more ends it with `tool_loop_failed`.
     pub max_model_calls: u32,
-    /// Calls of tools that one answer may ask for; the model is told of the rest.
+    /// Calls of tools that one answer may ask for; the model is told of the rest. An answer with eight times as many ends its run.
     pub max_calls_per_answer: usize,
     /// Calls of tools that one run has under way at once.
     pub max_parallel_calls: usize,
@@ -31,7 +31,7 @@ pub struct Options {
     pub max_attachment_bytes: usize,
     /// Bytes of the JSON Schema of a structured answer, which is compiled for each answer; more is refused with 422.
     pub max_schema_bytes: usize,
-    /// Bytes of text that one run may produce; more ends it.
+    /// Bytes of one answer of a model, the calls that it asks for included; more ends its run.
     pub max_answer_bytes: usize,
     /// Bytes of a stream that wait for their commit before the provider has to wait.
     pub max_pending_bytes: usize,

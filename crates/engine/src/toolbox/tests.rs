@@ -177,6 +177,32 @@ fn calls_get_ids_of_their_own_in_the_run() {
 }
 
 #[test]
+fn many_calls_of_one_id_get_numbers_that_others_have_not() {
+    let named = |id: &str| ToolCall { id: id.into(), ..call("look", "{}") };
+    let mut calls = vec![named("a_3"), named("a"), named("a"), named("a"), named("a_2")];
+    tell_apart(&mut calls, &[]);
+    let ids: Vec<_> = calls.iter().map(|call| call.id.as_str()).collect();
+    assert_eq!(ids, ["a_3", "a", "a_2", "a_4", "a_2_2"]);
+    // Counted up from one each time, these would take minutes.
+    let mut calls = vec![named("a"); 100_000];
+    tell_apart(&mut calls, &[]);
+    assert_eq!(calls.last().map(|call| call.id.as_str()), Some("a_100000"));
+}
+
+#[test]
+fn a_model_is_told_the_names_of_the_tools_up_to_a_length() {
+    let sources = |count: usize| (0..count).map(|number| hosted(&format!("tool_{number:03}"))).collect();
+    let told = |count: usize| {
+        let sources: Vec<Source> = sources(count);
+        let toolbox = Toolbox::new(sources.into_iter().map(offer).collect());
+        why(&plan(&toolbox, &[call("nobody", "{}")], &[])[0]).to_owned()
+    };
+    assert!(told(2).ends_with("The tools are: tool_000, tool_001."), "{}", told(2));
+    let many = told(1_000);
+    assert!(many.len() < 2_100 && many.ends_with(" more."), "{many}");
+}
+
+#[test]
 fn a_value_is_told_at_most_a_few_places_where_it_misses() {
     let schema = json!({"type": "array", "items": {"type": "integer"}});
     let wrong = fits(&schema, &json!(["a", "b", "c", "d", "e", "f", "g"])).unwrap_err();
