@@ -6,6 +6,7 @@
 mod commit;
 mod model;
 mod tools;
+mod under_way;
 
 use std::sync::Arc;
 
