@@ -9,6 +9,8 @@ pub(crate) enum Point {
     AfterIntent,
     /// In the task of a call, when the tool has answered: that task panics.
     InCall,
+    /// In the driver, when calls are to be made: the driver panics.
+    InDriver,
     AfterCall,
     BeforeResult,
     AfterResult,
@@ -21,6 +23,7 @@ impl Point {
             Self::BeforeIntent => "before_intent",
             Self::AfterIntent => "after_intent",
             Self::InCall => "in_call",
+            Self::InDriver => "in_driver",
             Self::AfterCall => "after_call",
             Self::BeforeResult => "before_result",
             Self::AfterResult => "after_result",

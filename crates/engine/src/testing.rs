@@ -94,7 +94,11 @@ impl World {
                 input: vec![Message { role: Role::User, content: Content::Text("x".to_owned()) }],
                 ..RunRequest::default()
             },
-            config: RunConfig { max_model_calls: 10, ..RunConfig::default() },
+            config: RunConfig {
+                max_model_calls: 10,
+                resolved_model: "scripted/demo".to_owned(),
+                ..RunConfig::default()
+            },
             node,
             beginning: (JournalEntry { input, next_seq: 1 }, NewFrames { from: 0, frames }),
             waiting: 16,

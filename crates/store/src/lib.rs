@@ -76,6 +76,11 @@ impl Error {
         matches!(self, Self::Sealed(_) | Self::Json(_) | Self::Db(DbError::Corrupt(_)))
     }
 
+    /// Tells whether the database was away or had no room: the same may go well once it is back.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Db(DbError::Unavailable(_) | DbError::Unknown(_)))
+    }
+
     /// Tells whether what the batch refers to is gone: a smith that was erased meanwhile.
     pub fn is_reference(&self) -> bool {
         matches!(self, Self::Db(DbError::Reference))

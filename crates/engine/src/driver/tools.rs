@@ -44,6 +44,7 @@ impl Driver {
 
     /// Makes calls and waits for all of them. Each result is on disk as soon as it is there.
     pub(super) async fn call_tools(&mut self, calls: Vec<Call>) -> Result<(), Stop> {
+        fault::panic_at(Point::InDriver);
         let toolbox = self.toolbox().await.map_err(|error| self.broken(&error))?;
         self.tell_missing()?;
         let project = self.engine.store.project(self.record.project);

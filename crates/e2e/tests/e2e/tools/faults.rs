@@ -316,6 +316,28 @@ async fn a_call_that_panics_in_the_server_is_said_to_be_unknown_and_its_run_goes
 }
 
 #[tokio::test]
+async fn a_run_that_breaks_its_driver_each_time_is_given_up_and_its_thread_goes_on() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let setup = Setup::on(engine).with_configuration(LEASE);
+        let server = setup.with_variable("IC_FAULT", "in_driver").start().await;
+        let upstream = Upstream::start().await;
+        let ask = || Reply::tool_call("c1", "calculate", json!({"expression": "6 * 7"}));
+        for _ in 0..3 {
+            upstream.answer(ask());
+        }
+        upstream.answer_otherwise(Reply::text("Hello."));
+        let smith = server.smith_on(&upstream).await;
+        let tools = json!({"enabled_hosted_tools": ["calculator"]});
+        server.admin().patch(&smith.path(""), &tools).await.expect(200);
+        let run = smith.run(&json!({"input": "Count", "thread_id": "t"})).await;
+        assert_eq!((&run["status"], &run["error"]["code"]), (&json!("failed"), &json!("resume_failed")));
+        assert_eq!(upstream.requests().len(), 3, "three tries and no further one");
+        let next = smith.run(&json!({"input": "Hello", "thread_id": "t"})).await;
+        assert_eq!(next["status"], "completed");
+    }
+}
+
+#[tokio::test]
 async fn a_hosted_tool_is_called_again_after_a_death() {
     for engine in [Engine::Sqlite, Engine::Postgres] {
         for fault in [Fault::AfterIntent, Fault::BeforeResult] {
