@@ -121,6 +121,20 @@ impl From<Error> for Problem {
     }
 }
 
+/// Registrations that were read together, whether all of them can be read or not.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Readable<T> {
+    pub found: Vec<T>,
+    /// The names of those whose rows are damaged.
+    pub damaged: Vec<String>,
+}
+
+impl<T> Default for Readable<T> {
+    fn default() -> Self {
+        Self { found: Vec::new(), damaged: Vec::new() }
+    }
+}
+
 /// The store of one server. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {

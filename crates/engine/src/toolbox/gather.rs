@@ -13,8 +13,8 @@ use futures::StreamExt as _;
 use futures::stream;
 use moka::sync::Cache;
 use secrecy::SecretString;
-use store::ProjectStore;
 use store::project_tools::ToolRecord;
+use store::{ProjectStore, Readable};
 use tools::Tools;
 use vault::SigningSecret;
 
@@ -76,9 +76,12 @@ impl Gathered {
         }
         let wanted = config.tools.as_deref().unwrap_or_default();
         if !wanted.is_empty() {
-            let found = project.project_tools_named(wanted).await?;
-            for name in wanted.iter().filter(|name| !found.iter().any(|(found, _)| found.tool.name == **name))
-            {
+            let Readable { found, damaged } = project.project_tools_named(wanted).await?;
+            let is_there = |name: &String| {
+                damaged.contains(name) || found.iter().any(|(found, _)| found.tool.name == *name)
+            };
+            warnings.extend(damaged.iter().map(|name| unreadable("tool", name)));
+            for name in wanted.iter().filter(|name| !is_there(name)) {
                 let message = format!("The project has no tool `{name}`.");
                 warnings.push(warning("tool_source_unavailable", message));
             }
@@ -95,9 +98,10 @@ impl Gathered {
         }
         if config.mcp_servers.as_ref().is_none_or(|names| !names.is_empty()) {
             let names = config.mcp_servers.as_deref();
-            let found = project.mcp_servers_for(names).await?;
+            let Readable { found, damaged } = project.mcp_servers_for(names).await?;
+            warnings.extend(damaged.iter().map(|name| unreadable("MCP server", name)));
             for name in names.unwrap_or_default() {
-                if !found.iter().any(|(server, _)| server.name == *name) {
+                if !damaged.contains(name) && !found.iter().any(|(server, _)| server.name == *name) {
                     let message = format!("The project has no MCP server `{name}`.");
                     warnings.push(warning("tool_source_unavailable", message));
                 }
@@ -116,6 +120,12 @@ impl Gathered {
 
 fn warning(code: &str, message: String) -> Warning {
     Warning { code: code.to_owned(), message }
+}
+
+fn unreadable(what: &str, name: &str) -> Warning {
+    let message =
+        format!("What is stored of the {what} `{name}` cannot be read. Delete it and register it again.");
+    warning("tool_source_unavailable", message)
 }
 
 fn project_tool(record: ToolRecord, secret: Option<String>) -> Option<Offer> {

@@ -60,7 +60,7 @@ pub(super) async fn saved(project: &ProjectStore, run: RunId) -> Result<Saved, P
 pub(super) async fn facts(project: &ProjectStore, saved: &Saved) -> Result<Facts, Problem> {
     let mut facts = Facts::of(saved);
     if facts.has_servers() {
-        let servers = project.mcp_servers_for(None).await?;
+        let servers = project.mcp_servers_for(None).await?.found;
         facts.servers = servers.into_iter().map(|(server, _)| (server.id, server.name.clone())).collect();
     }
     Ok(facts)

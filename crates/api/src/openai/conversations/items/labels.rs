@@ -33,7 +33,7 @@ impl Labels {
         if names.is_empty() {
             return Ok(Self(labels));
         }
-        for (server, _) in project.mcp_servers_for(None).await? {
+        for (server, _) in project.mcp_servers_for(None).await?.found {
             for tool in server.manifest.iter().flat_map(|manifest| &manifest.tools) {
                 let bare = clean(&tool.name);
                 for name in [clean(&format!("{}_{bare}", server.name)), bare] {
@@ -44,7 +44,7 @@ impl Labels {
             }
         }
         let wanted: Vec<String> = names.into_iter().collect();
-        for (tool, _) in project.project_tools_named(&wanted).await? {
+        for (tool, _) in project.project_tools_named(&wanted).await?.found {
             labels.insert(tool.tool.name, WEBHOOK.to_owned());
         }
         Ok(Self(labels))
