@@ -14,7 +14,6 @@ mod hub;
 pub mod keys;
 mod options;
 mod recover;
-mod schemas;
 mod start;
 mod structured;
 mod submit;

@@ -5,9 +5,8 @@ use std::collections::{HashMap, HashSet};
 use domain::ids::ApprovalId;
 use domain::items::{Item, ToolCall};
 use domain::run::{Carrier, Gated, Plan};
+use domain::schemas;
 use serde_json::{Map, Value};
-
-use crate::schemas;
 
 use super::{Offer, Source, Toolbox};
 
