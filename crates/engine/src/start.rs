@@ -259,7 +259,10 @@ impl Engine {
         let inner = &self.inner;
         let toolbox = if overlay.tools.is_empty() {
             let now = inner.store.ids().now();
-            Gathered::new(&inner.tools, &inner.retry, project, config, now).await?.toolbox
+            Gathered::new(&inner.tools, &inner.retry, project, config, now)
+                .await?
+                .within(&inner.options)
+                .toolbox
         } else {
             Toolbox::of_client(&overlay.tools)
         };

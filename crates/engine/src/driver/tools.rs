@@ -33,7 +33,9 @@ impl Driver {
             // A structured answer is one stateless shot.
             Gathered::default()
         } else {
-            Gathered::new(&engine.tools, &engine.retry, &project, &self.config.config, now).await?
+            Gathered::new(&engine.tools, &engine.retry, &project, &self.config.config, now)
+                .await?
+                .within(&engine.options)
         };
         let Gathered { toolbox, warnings } = gathered;
         self.found_missing = warnings;

@@ -19,6 +19,7 @@ use tools::Tools;
 use vault::SigningSecret;
 
 use super::{Offer, Source, Toolbox};
+use crate::Options;
 
 /// How old a list of tools may be before its server is asked again, in microseconds: an hour.
 const FRESH: u64 = 60 * 60 * 1_000_000;
@@ -115,6 +116,35 @@ impl Gathered {
             }
         }
         Ok(Self { toolbox: Toolbox::new(offers), warnings })
+    }
+}
+
+impl Gathered {
+    /// Leaves out the tools that are more than one call of a model may bring along: from the first on that does not fit.
+    pub(crate) fn within(mut self, options: &Options) -> Self {
+        let offers = &mut self.toolbox.offers;
+        let mut bytes = 0_usize;
+        let fits = |offer: &&Offer| {
+            let size = [offer.name.len(), offer.description.len(), offer.schema.to_string().len()];
+            bytes = size.into_iter().fold(bytes, usize::saturating_add);
+            bytes <= options.max_tools_bytes
+        };
+        let kept = offers.iter().take(options.max_tools).take_while(fits).count();
+        let left_out = offers.len().saturating_sub(kept);
+        if left_out > 0 {
+            offers.truncate(kept);
+            self.warnings.push(warning(
+                "tool_unavailable",
+                format!(
+                    "{left_out} of {} tools are not offered to the model: one call may bring along {} tools with {} bytes. Enable \
+                     fewer.",
+                    kept.saturating_add(left_out),
+                    options.max_tools,
+                    options.max_tools_bytes
+                ),
+            ));
+        }
+        self
     }
 }
 

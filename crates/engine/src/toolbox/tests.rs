@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::plan::{Repetition, fits, tell_apart};
 use super::*;
+use crate::Options;
 
 fn offer(source: Source) -> Offer {
     Offer {
@@ -100,6 +101,29 @@ fn names_are_made_so_that_every_provider_takes_them_and_stay_apart() {
 fn nothing_is_held_against_a_schema_whose_parts_multiply() {
     let why = fits(&crate::testing::doubling(60), &json!({"a": 1})).unwrap_err();
     assert!(why.contains("refers to its parts so often"), "{why}");
+}
+
+#[test]
+fn no_more_tools_are_offered_than_one_call_of_a_model_may_bring_along() {
+    let gathered = |options: Options| {
+        let sources = (0..4).map(|number| offer(hosted(&format!("t{number}"))));
+        let toolbox = Toolbox::new(sources.collect());
+        Gathered { toolbox, warnings: vec![] }.within(&options)
+    };
+    let size = offer(hosted("t0")).schema.to_string().len() + "Looks something up.".len() + 2;
+    for (options, kept) in [
+        (Options::default(), 4),
+        (Options { max_tools: 3, ..Options::default() }, 3),
+        (Options { max_tools_bytes: 3 * size, ..Options::default() }, 3),
+        (Options { max_tools_bytes: 3 * size - 1, ..Options::default() }, 2),
+        (Options { max_tools: 0, ..Options::default() }, 0),
+    ] {
+        let gathered = gathered(options);
+        let names: Vec<_> = gathered.toolbox.offers().iter().map(|offer| offer.name.as_str()).collect();
+        assert_eq!(names, ["t0", "t1", "t2", "t3"][..kept]);
+        assert_eq!(gathered.warnings.len(), usize::from(kept < 4));
+        assert!(gathered.warnings.iter().all(|warning| warning.code == "tool_unavailable"));
+    }
 }
 
 #[test]

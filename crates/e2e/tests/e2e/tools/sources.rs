@@ -51,3 +51,25 @@ async fn a_run_goes_on_without_a_registration_that_is_damaged() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_model_is_offered_so_many_tools_and_the_run_is_warned_of_the_rest() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let server = Setup::on(engine).with_configuration("[engine]\nmax_tools = 2\n").start().await;
+        let receiver = Receiver::start().await;
+        register(&server, "order", json!({"execution": "webhook", "url": receiver.url()})).await;
+        let peer = McpServer::start(Wire::Stateless).await;
+        for name in ["one", "two", "three"] {
+            peer.offer(Tool::new(name).answers(Answer::text("done")));
+        }
+        let body = json!({"url": peer.url(), "auth": {"kind": "none"}});
+        server.admin().put("/v1/tenant/mcp/crm", &body).await.expect(200);
+        let upstream = Upstream::start().await;
+        upstream.answer_otherwise(Reply::text("Hello."));
+        let smith = smith_with(&server, &upstream, &["order"]).await;
+        let run = smith.run(&Smith::says("Hello")).await;
+        assert_eq!(offered(&upstream), ["order", "one"]);
+        let [("tool_unavailable", message)] = warnings(&run)[..] else { panic!("{run:#}") };
+        assert!(message.starts_with("2 of 4 tools are not offered"), "{message}");
+    }
+}
