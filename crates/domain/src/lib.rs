@@ -17,6 +17,7 @@ pub mod principals;
 pub mod problems;
 pub mod response_format;
 pub mod run;
+pub mod schemas;
 pub mod smiths;
 pub mod tools;
 pub mod ui_templates;

@@ -6,6 +6,7 @@
 mod commit;
 mod model;
 mod tools;
+mod under_way;
 
 use std::sync::Arc;
 
@@ -42,6 +43,8 @@ pub(crate) enum Left {
     Broken,
     /// What is stored of the run makes no sense; that counts like a crash.
     Unreadable,
+    /// The run broke its driver, or the database is there and refuses what was to be written; that counts like a crash.
+    Crashed,
 }
 
 /// Where a driver has its run from.
@@ -67,6 +70,7 @@ enum Stop {
     HandOver,
     Broken,
     Unreadable,
+    Crashed,
 }
 
 pub(crate) struct Driver {
@@ -177,6 +181,7 @@ impl Driver {
             Stop::Superseded => Left::Superseded,
             Stop::Broken => Left::Broken,
             Stop::Unreadable => Left::Unreadable,
+            Stop::Crashed => Left::Crashed,
             Stop::HandOver => {
                 let node = self.record.owner.unwrap_or_default();
                 let released =
@@ -194,7 +199,7 @@ impl Driver {
             self.begin_if_queued()?;
             self.recall_streamed().await?;
             let message = format!(
-                "The run was under way {} times when its server went down, and was given up.",
+                "The run was under way {} times when its server went down or could not go on with it, and was given up.",
                 self.record.crashes
             );
             self.apply(Input::Abandoned { message, said: self.machine.saying().to_owned() })?;

@@ -1,4 +1,4 @@
-//! Named points at which a test lets the process die. Only in builds with debug assertions; a release build has none of it.
+//! Named points at which a test lets the process die, or a task panic. Only in builds with debug assertions; a release build has none of it.
 //!
 //! `IC_FAULT=<point>` makes the process abort when it reaches the point; nothing is cleaned up, as with a power cut.
 
@@ -7,6 +7,10 @@
 pub(crate) enum Point {
     BeforeIntent,
     AfterIntent,
+    /// In the task of a call, when the tool has answered: that task panics.
+    InCall,
+    /// In the driver, when calls are to be made: the driver panics.
+    InDriver,
     AfterCall,
     BeforeResult,
     AfterResult,
@@ -18,6 +22,8 @@ impl Point {
         match self {
             Self::BeforeIntent => "before_intent",
             Self::AfterIntent => "after_intent",
+            Self::InCall => "in_call",
+            Self::InDriver => "in_driver",
             Self::AfterCall => "after_call",
             Self::BeforeResult => "before_result",
             Self::AfterResult => "after_result",
@@ -42,5 +48,13 @@ pub(crate) fn reach(point: Point) {
     if is_set(point) {
         tracing::error!(point = ?point, "A fault was asked for here.");
         std::process::abort();
+    }
+}
+
+/// Panics here if a test wants it so: as code does that has an error.
+#[expect(clippy::panic, reason = "it is what a test wants to see")]
+pub(crate) fn panic_at(point: Point) {
+    if is_set(point) {
+        panic!("A fault was asked for here.");
     }
 }

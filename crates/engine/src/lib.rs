@@ -14,7 +14,6 @@ mod hub;
 pub mod keys;
 mod options;
 mod recover;
-mod schemas;
 mod start;
 mod structured;
 mod submit;
@@ -24,10 +23,12 @@ mod toolbox;
 mod unreadable;
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use domain::ids::RunId;
+use futures::FutureExt as _;
 use models::Models;
 use store::Store;
 use store::runs::NodeId;
@@ -187,7 +188,8 @@ impl Inner {
             let record = driver.record();
             let (run, fence, crashes) = (record.id, record.fence, record.crashes);
             let (smith, thread_id) = (record.smith, record.thread_id.clone());
-            let left = driver.drive().await;
+            // The panic hook has logged it. What the driver held is let go of, and nothing of it is used any more.
+            let left = AssertUnwindSafe(driver.drive()).catch_unwind().await.unwrap_or(Left::Crashed);
             drop(registration);
             drop(place);
             match left {
@@ -200,6 +202,7 @@ impl Inner {
                 }
                 Left::Broken => inner.give_back(run, fence).await,
                 Left::Unreadable => inner.set_aside(run, fence, crashes),
+                Left::Crashed => inner.count_crash(run, fence, crashes).await,
                 Left::HandedOver | Left::Paused => {}
             }
         });

@@ -14,7 +14,11 @@ pub struct Options {
     pub max_waiting_per_thread: usize,
     /// Model calls of one run; one more ends it with `tool_loop_failed`.
     pub max_model_calls: u32,
-    /// Calls of tools that one answer may ask for; the model is told of the rest.
+    /// Tools of a configuration that a model is offered; the run has a warning for the rest.
+    pub max_tools: usize,
+    /// Bytes of the names, descriptions and schemas of those tools.
+    pub max_tools_bytes: usize,
+    /// Calls of tools that one answer may ask for; the model is told of the rest. An answer with eight times as many ends its run.
     pub max_calls_per_answer: usize,
     /// Calls of tools that one run has under way at once.
     pub max_parallel_calls: usize,
@@ -31,7 +35,7 @@ pub struct Options {
     pub max_attachment_bytes: usize,
     /// Bytes of the JSON Schema of a structured answer, which is compiled for each answer; more is refused with 422.
     pub max_schema_bytes: usize,
-    /// Bytes of text and thinking that one answer of a model may have; more ends its run.
+    /// Bytes of one answer of a model, its thinking and the calls that it asks for included; more ends its run.
     pub max_answer_bytes: usize,
     /// Bytes of a stream that wait for their commit before the provider has to wait.
     pub max_pending_bytes: usize,
@@ -55,6 +59,8 @@ impl Default for Options {
             max_running: 10_000,
             max_waiting_per_thread: 16,
             max_model_calls: 50,
+            max_tools: 128,
+            max_tools_bytes: 1024 * 1024,
             max_calls_per_answer: 32,
             max_parallel_calls: 16,
             max_same_calls: 5,

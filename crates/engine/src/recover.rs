@@ -259,7 +259,10 @@ impl Engine {
         Ok(())
     }
 
-    /// Gives back runs that are this node's and that nothing here drives, whatever has led to that.
+    /// Gives back runs that are this node's and that nothing here drives.
+    ///
+    /// That is no crash: a driver that breaks is noticed where it runs. What ends here was claimed by a batch whose outcome this
+    /// node never learned, or could not be given back, because the database went away.
     async fn release_idle(&self, watch: &mut Watch) -> Result<(), store::Error> {
         let server = self.inner.store.server();
         let owned = server.runs_of_node(self.inner.node()).await?;
@@ -359,7 +362,26 @@ impl Inner {
 
     /// Gives a run back until the database has taken it: a live node's beat protects what it does not run.
     pub(crate) async fn give_back(&self, run: RunId, fence: u64) {
-        while let Err(error) = self.store.server().release_run(run, self.node(), fence).await {
+        let server = self.store.server();
+        self.until_taken(run, || server.release_run(run, self.node(), fence)).await;
+    }
+
+    /// Gives a run back that has broken its driver, which counts like a crash: whoever takes it up after too many of them ends it.
+    /// One that breaks even that is ended here.
+    pub(crate) async fn count_crash(self: &Arc<Self>, run: RunId, fence: u64, crashes: u32) {
+        if crashes >= self.options.max_crashes {
+            self.set_aside(run, fence, crashes);
+            return;
+        }
+        let server = self.store.server();
+        self.until_taken(run, || server.release_broken_run(run, self.node(), fence)).await;
+    }
+
+    async fn until_taken<F>(&self, run: RunId, release: impl Fn() -> F)
+    where
+        F: Future<Output = Result<(), store::Error>>,
+    {
+        while let Err(error) = release().await {
             tracing::warn!(run.id = %run, error = %error, "A run could not be given back yet.");
             tokio::select! {
                 () = self.drained.cancelled() => return,

@@ -2,10 +2,8 @@
 
 use domain::response_format::ResponseFormat;
 use domain::run::Verdict;
-use domain::{Code, Problem};
+use domain::{Code, Problem, schemas};
 use serde_json::Value;
-
-use crate::schemas;
 
 /// The media type of an answer that was asked to have a form.
 pub(crate) fn content_type(format: Option<&ResponseFormat>) -> Option<String> {
@@ -88,9 +86,9 @@ mod tests {
 
     #[test]
     fn a_schema_that_refers_to_its_parts_too_often_is_refused_before_the_run() {
-        let refusal = check(&schema(schemas::doubling(60)), 100_000).unwrap_err();
+        let refusal = check(&schema(crate::testing::doubling(60)), 100_000).unwrap_err();
         assert_eq!(refusal.code, Code::SchemaError);
-        assert!(check(&schema(schemas::doubling(5)), 100_000).is_ok());
+        assert!(check(&schema(crate::testing::doubling(5)), 100_000).is_ok());
     }
 
     #[test]

@@ -20,7 +20,7 @@ impl Inner {
             let tries = crashes.saturating_add(1);
             let server = inner.store.server();
             if tries < inner.options.max_crashes {
-                if let Err(error) = server.release_unreadable_run(run, inner.node(), fence).await {
+                if let Err(error) = server.release_broken_run(run, inner.node(), fence).await {
                     tracing::warn!(run.id = %run, error = %error, "A run could not be given back yet; the next round does it.");
                 }
                 return;

@@ -76,6 +76,11 @@ impl Error {
         matches!(self, Self::Sealed(_) | Self::Json(_) | Self::Db(DbError::Corrupt(_)))
     }
 
+    /// Tells whether the database was away or had no room: the same may go well once it is back.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Db(DbError::Unavailable(_) | DbError::Unknown(_)))
+    }
+
     /// Tells whether what the batch refers to is gone: a smith that was erased meanwhile.
     pub fn is_reference(&self) -> bool {
         matches!(self, Self::Db(DbError::Reference))
@@ -113,6 +118,20 @@ impl From<Error> for Problem {
                 Self::internal()
             }
         }
+    }
+}
+
+/// Registrations that were read together, whether all of them can be read or not.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Readable<T> {
+    pub found: Vec<T>,
+    /// The names of those whose rows are damaged.
+    pub damaged: Vec<String>,
+}
+
+impl<T> Default for Readable<T> {
+    fn default() -> Self {
+        Self { found: Vec::new(), damaged: Vec::new() }
     }
 }
 

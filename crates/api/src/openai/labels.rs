@@ -23,7 +23,7 @@ impl Labels {
         if !tools.any(|tool| matches!(tool, Identity::Mcp { .. })) {
             return Ok(Self::default());
         }
-        let servers = project.mcp_servers_for(None).await?;
+        let servers = project.mcp_servers_for(None).await?.found;
         Ok(Self(servers.into_iter().map(|(server, _)| (server.id, server.name.clone())).collect()))
     }
 

@@ -13,6 +13,9 @@ use crate::tools::{Gate, Identity, OnReject};
 /// What a model is told of a call that had begun, had asked something back, and did not go on.
 const STARTED: &str = "The call had been started and was not finished: it had asked something back, and the run ended before it could go on.";
 
+/// What a model is told of a call whose outcome nobody knows.
+const OUTCOME_UNKNOWN: &str = r#"{"error":"outcome_unknown"}"#;
+
 /// How a call is to be carried out. Decided when the model's answer is complete, and kept with it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
@@ -140,6 +143,11 @@ impl Call {
 
     pub fn is_repeatable(&self) -> bool {
         matches!(self.plan.carrier, Carrier::Server { is_repeatable: true })
+    }
+
+    /// Makes the result of a call whose outcome nobody knows.
+    pub fn unknown(&self) -> ToolResult {
+        ToolResult::error(&self.call, OUTCOME_UNKNOWN)
     }
 
     fn questions(&self) -> &[Question] {

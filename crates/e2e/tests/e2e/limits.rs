@@ -93,6 +93,36 @@ async fn the_answer_of_a_run_and_its_calls_of_the_model_are_bounded() {
 }
 
 #[tokio::test]
+async fn the_calls_of_one_answer_are_bounded_in_number_and_in_bytes() {
+    let calls = |count: usize, argument: &str| {
+        let call = format!("{{ name = \"none\", arguments = {{ text = \"{argument}\" }} }}");
+        format!("[[rule]]\ntool_calls = [{}]\n", vec![call; count].join(", "))
+    };
+    for engine in BOTH {
+        let server = Setup::on(engine)
+            .with_variable("INGRAM_ENGINE_MAX_CALLS_PER_ANSWER", "1")
+            .with_variable("INGRAM_ENGINE_MAX_ANSWER_BYTES", "2000")
+            .with_variable("INGRAM_ENGINE_MAX_MODEL_CALLS", "2")
+            .with_script("some", &calls(8, "x"))
+            .with_script("many", &calls(9, "x"))
+            .with_script("large", &calls(1, &"x".repeat(2_000)))
+            .start()
+            .await;
+        let ended = async |script: &str| {
+            let smith = server.smith(json!({"model": format!("scripted/{script}")})).await;
+            let run = smith.run(&json!({"input": "Go."})).await;
+            let error = &run["error"];
+            (error["code"].as_str().unwrap().to_owned(), error["message"].as_str().unwrap().to_owned())
+        };
+        assert_eq!(ended("some").await.0, "tool_loop_failed", "the calls that are too many are answered");
+        let (code, message) = ended("many").await;
+        assert!(code == "run_failed" && message.contains("engine.max_calls_per_answer"), "{code} {message}");
+        let (code, message) = ended("large").await;
+        assert!(code == "run_failed" && message.contains("engine.max_answer_bytes"), "{code} {message}");
+    }
+}
+
+#[tokio::test]
 async fn the_past_that_a_model_is_given_is_bounded() {
     for (variable, bound) in [("INGRAM_ENGINE_CONTEXT_TURNS", "1"), ("INGRAM_ENGINE_CONTEXT_TOKENS", "100")] {
         for engine in BOTH {

@@ -150,8 +150,13 @@ impl Driver {
             tracing::error!(run.id = %self.record.id, error = %error, "What is stored of a run cannot be read.");
             return Stop::Unreadable;
         }
-        tracing::error!(run.id = %self.record.id, error = %error, "A run could not be stored; it will be taken up again.");
-        Stop::Broken
+        if error.is_outage() {
+            tracing::error!(run.id = %self.record.id, error = %error, "A run could not be stored; it will be taken up again.");
+            return Stop::Broken;
+        }
+        // The database is there and does not want what the run has to say: it may never want it.
+        tracing::error!(run.id = %self.record.id, error = %error, "The database refused what a run had to store.");
+        Stop::Crashed
     }
 
     /// Returns how the run stands with what is pending, and the questions that it puts.

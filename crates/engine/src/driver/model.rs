@@ -12,7 +12,10 @@ use tokio::time::sleep_until;
 use super::commit::{Commit, News};
 use super::{Driver, Stop};
 use crate::toolbox::{Offer, Repetition, tell_apart};
-use crate::{context, structured};
+use crate::{Options, context, structured};
+
+/// How many calls of one answer are kept at all, counted in what it may ask for. The model is told of each that is not made.
+const KEPT_CALLS: usize = 8;
 
 #[derive(Default)]
 struct Answer {
@@ -20,11 +23,37 @@ struct Answer {
     tool_calls: Vec<ToolCall>,
     /// How many bytes of thinking came before it and beside it.
     reasoned: usize,
+    /// The bytes of those calls.
+    call_bytes: usize,
 }
 
 impl Answer {
+    fn asks_for(&mut self, call: ToolCall) {
+        let brought = call.provider_data.as_ref().map_or(0, |data| data.to_string().len());
+        let bytes = [call.id.len(), call.name.len(), call.arguments.len(), brought];
+        self.call_bytes = bytes.into_iter().fold(self.call_bytes, usize::saturating_add);
+        self.tool_calls.push(call);
+    }
+
     fn bytes(&self) -> usize {
-        self.text.len().saturating_add(self.reasoned)
+        self.text.len().saturating_add(self.call_bytes).saturating_add(self.reasoned)
+    }
+
+    /// Says what is too much about the answer, if something is.
+    fn excess(&self, options: &Options) -> Option<String> {
+        let (bytes, calls) = (options.max_answer_bytes, options.max_calls_per_answer);
+        if self.bytes() > bytes {
+            return Some(format!(
+                "The answer grew over {bytes} bytes and was cut. Ask for less, or raise engine.max_answer_bytes."
+            ));
+        }
+        let most = calls.saturating_mul(KEPT_CALLS);
+        (self.tool_calls.len() > most).then(|| {
+            format!(
+                "The answer asked for more than {most} calls of tools and was cut. Ask for less, or raise \
+                 engine.max_calls_per_answer."
+            )
+        })
     }
 }
 
@@ -99,13 +128,9 @@ impl Driver {
                     self.settle(&mut commit).await?;
                     return self.answered(answer, end, held_back);
                 }
-                if answer.bytes() > self.engine.options.max_answer_bytes {
+                if let Some(message) = answer.excess(&self.engine.options) {
                     drop(stream);
                     self.settle(&mut commit).await?;
-                    let message = format!(
-                        "The answer grew over {} bytes and was cut. Ask for less, or raise engine.max_answer_bytes.",
-                        self.engine.options.max_answer_bytes
-                    );
                     return self.call_failed(Code::RunFailed, message, false);
                 }
                 if self.pending.bytes <= self.engine.options.max_pending_bytes {
@@ -194,7 +219,7 @@ impl Driver {
                 self.apply(Input::Delta { text })
             }
             Event::ToolCall(call) => {
-                answer.tool_calls.push(call);
+                answer.asks_for(call);
                 Ok(())
             }
             Event::Reasoning(text) if text.is_empty() => Ok(()),
@@ -276,7 +301,7 @@ impl Driver {
         for event in events {
             match event {
                 Event::Text(text) => answer.text.push_str(&text),
-                Event::ToolCall(call) => answer.tool_calls.push(call),
+                Event::ToolCall(call) => answer.asks_for(call),
                 Event::Finished { stop, tokens } => end = Some((stop, tokens)),
                 Event::Accepted { .. } | Event::Reasoning(_) => {}
             }
@@ -297,7 +322,39 @@ impl Driver {
                 held_back.push(answer.text.clone());
             }
         }
-        self.answered(answer, Ok(end), held_back)?;
+        match answer.excess(&self.engine.options) {
+            Some(message) => self.call_failed(Code::RunFailed, message, false)?,
+            None => self.answered(answer, Ok(end), held_back)?,
+        }
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_calls_of_an_answer_are_counted_like_its_text() {
+        let options = Options { max_answer_bytes: 100, max_calls_per_answer: 2, ..Options::default() };
+        let call = |arguments: &str| ToolCall {
+            id: "c1".into(),
+            name: "look".into(),
+            arguments: arguments.into(),
+            provider_data: None,
+        };
+        let mut answer = Answer { text: "x".repeat(50), ..Answer::default() };
+        answer.asks_for(call(&"y".repeat(44)));
+        assert_eq!(answer.excess(&options), None);
+        answer.asks_for(call(""));
+        assert!(answer.excess(&options).unwrap().contains("engine.max_answer_bytes"));
+        let mut answer = Answer::default();
+        for _ in 0..16 {
+            assert_eq!(answer.excess(&options), None);
+            answer.asks_for(ToolCall { id: String::new(), name: String::new(), ..call("") });
+        }
+        assert_eq!(answer.excess(&options), None);
+        answer.asks_for(ToolCall { id: String::new(), name: String::new(), ..call("") });
+        assert!(answer.excess(&options).unwrap().contains("more than 16 calls"));
     }
 }

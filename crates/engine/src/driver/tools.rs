@@ -3,21 +3,19 @@
 use std::sync::Arc;
 
 use domain::content::{Part, Source as FileSource};
+use domain::frames::Warning;
 use domain::items::ToolResult;
 use domain::run::{Call, Elicitation, Input, Settlement};
 use domain::tools::CallError;
 use store::ProjectStore;
 use store::files::StoredFile;
-use tokio::task::JoinSet;
 use tools::{Answer, Outcome, Person, Reply};
 
+use super::under_way::{Done, UnderWay};
 use super::{Driver, Stop};
 use crate::Inner;
 use crate::fault::{self, Point};
 use crate::toolbox::{Gathered, Offer, Requested, Source, Toolbox};
-
-/// What came of a call, by its id.
-type Done = (String, Outcome);
 
 impl Driver {
     /// Returns the tools of the run, gathered once by each driver.
@@ -38,12 +36,13 @@ impl Driver {
 
     /// Makes calls and waits for all of them. Each result is on disk as soon as it is there.
     pub(super) async fn call_tools(&mut self, calls: Vec<Call>) -> Result<(), Stop> {
+        fault::panic_at(Point::InDriver);
         let toolbox = self.toolbox().await.map_err(|error| self.broken(&error))?;
         self.tell_missing()?;
         let project = self.engine.store.project(self.record.project);
         let person = self.person(&project, &toolbox, &calls).await.map_err(|error| self.broken(&error))?;
         let mut waiting = calls.into_iter();
-        let mut under_way: JoinSet<Done> = JoinSet::new();
+        let mut under_way = UnderWay::default();
         let stop = self.stop.clone();
         let drained = self.engine.drained.clone();
         loop {
@@ -63,7 +62,7 @@ impl Driver {
                 let offer = match self.tool_of(&toolbox, &call) {
                     Ok(offer) => offer.clone(),
                     Err(why) => {
-                        under_way.spawn(async move { (id, Outcome::Answered(Answer::error(why))) });
+                        under_way.spawn(id, async move { Outcome::Answered(Answer::error(why)) });
                         continue;
                     }
                 };
@@ -71,10 +70,11 @@ impl Driver {
                 let call = self.call(&call, &offer, person.clone());
                 let project = project.clone();
                 // On its own, so that no call waits for the commit of another.
-                under_way.spawn(async move {
+                under_way.spawn(id, async move {
                     let outcome = carry_out(&engine, &project, &offer, &call).await;
+                    fault::panic_at(Point::InCall);
                     fault::reach(Point::AfterCall);
-                    (id, outcome)
+                    outcome
                 });
             }
             let first = tokio::select! {
@@ -82,25 +82,40 @@ impl Driver {
                 () = stop.cancelled() => return Err(Stop::Superseded),
                 // What is under way is cut: whoever takes the run up finds its intent.
                 () = drained.cancelled() => return Err(Stop::HandOver),
-                first = under_way.join_next() => first,
+                first = under_way.next() => first,
             };
             let Some(first) = first else { return Ok(()) };
             let mut done = Some(first);
-            while let Some(result) = done.take() {
-                match result {
-                    Ok((id, outcome)) => self.came_back(&project, &id, outcome).await?,
-                    Err(error) => {
-                        tracing::error!(run.id = %self.record.id, error = %error, "A call of a tool broke.");
-                        return Err(Stop::Broken);
-                    }
+            while let Some(Done { call, outcome }) = done.take() {
+                match outcome {
+                    Some(outcome) => self.came_back(&project, &call, outcome).await?,
+                    None => self.broke(&call)?,
                 }
-                done = under_way.try_join_next();
+                done = under_way.try_next();
             }
             if !under_way.is_empty() {
                 // Others are still under way: what is settled is safe from their fate.
                 self.flush().await?;
             }
         }
+    }
+
+    /// Notes that a call broke in this server. Nobody knows how far it had come, and what broke once is not tried again.
+    fn broke(&mut self, id: &str) -> Result<(), Stop> {
+        tracing::error!(run.id = %self.record.id, "The task of a call of a tool panicked; its outcome is unknown.");
+        let call = self.machine.step().and_then(|step| step.call(id)).ok_or(Stop::Unreadable)?;
+        let result = call.unknown();
+        let warning = Warning {
+            code: "outcome_unknown".to_owned(),
+            message: format!(
+                "The server failed in the middle of the call {id} of `{}`. Whether it was carried out is not known; it was \
+                 not repeated.",
+                result.name
+            ),
+        };
+        // First, as the result may be the last that the run had to wait for.
+        self.apply(Input::Warned { warnings: vec![warning] })?;
+        self.apply(Input::Settled { settlement: Settlement { result, suggested_replies: Vec::new() } })
     }
 
     /// Notes what came of a call.

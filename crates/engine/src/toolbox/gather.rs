@@ -15,14 +15,14 @@ use futures::StreamExt as _;
 use futures::stream;
 use moka::sync::Cache;
 use secrecy::SecretString;
-use store::ProjectStore;
 use store::project_tools::ToolRecord;
 use store::runs::RunRequest;
+use store::{ProjectStore, Readable};
 use tools::Tools;
 use vault::SigningSecret;
 
 use super::{Offer, Source, Toolbox, brought};
-use crate::Inner;
+use crate::{Inner, Options};
 
 /// How old a list of tools may be before its server is asked again, in microseconds: an hour.
 const FRESH: u64 = 60 * 60 * 1_000_000;
@@ -71,14 +71,15 @@ impl Gathered {
         request: Requested<'_>,
     ) -> Result<Self, store::Error> {
         if request.overlay.brings_tools() {
-            return Ok(brought::gather(&engine.tools, request.overlay).await);
+            return Ok(brought::gather(&engine.tools, request.overlay).await.within(&engine.options));
         }
         if request.response_format.is_some() {
             // A structured answer is one stateless shot.
             return Ok(Self::default());
         }
         let now = engine.store.ids().now();
-        Self::new(&engine.tools, &engine.retry, project, config, now).await
+        let gathered = Self::new(&engine.tools, &engine.retry, project, config, now).await?;
+        Ok(gathered.within(&engine.options))
     }
 
     /// Gathers what a configuration names.
@@ -111,9 +112,12 @@ impl Gathered {
         }
         let wanted = config.tools.as_deref().unwrap_or_default();
         if !wanted.is_empty() {
-            let found = project.project_tools_named(wanted).await?;
-            for name in wanted.iter().filter(|name| !found.iter().any(|(found, _)| found.tool.name == **name))
-            {
+            let Readable { found, damaged } = project.project_tools_named(wanted).await?;
+            let is_there = |name: &String| {
+                damaged.contains(name) || found.iter().any(|(found, _)| found.tool.name == *name)
+            };
+            warnings.extend(damaged.iter().map(|name| unreadable("tool", name)));
+            for name in wanted.iter().filter(|name| !is_there(name)) {
                 let message = format!("The project has no tool `{name}`.");
                 warnings.push(warning("tool_source_unavailable", message));
             }
@@ -130,9 +134,10 @@ impl Gathered {
         }
         if config.mcp_servers.as_ref().is_none_or(|names| !names.is_empty()) {
             let names = config.mcp_servers.as_deref();
-            let found = project.mcp_servers_for(names).await?;
+            let Readable { found, damaged } = project.mcp_servers_for(names).await?;
+            warnings.extend(damaged.iter().map(|name| unreadable("MCP server", name)));
             for name in names.unwrap_or_default() {
-                if !found.iter().any(|(server, _)| server.name == *name) {
+                if !damaged.contains(name) && !found.iter().any(|(server, _)| server.name == *name) {
                     let message = format!("The project has no MCP server `{name}`.");
                     warnings.push(warning("tool_source_unavailable", message));
                 }
@@ -149,8 +154,43 @@ impl Gathered {
     }
 }
 
+impl Gathered {
+    /// Leaves out the tools that are more than one call of a model may bring along: from the first on that does not fit.
+    pub(super) fn within(mut self, options: &Options) -> Self {
+        let offers = &mut self.toolbox.offers;
+        let mut bytes = 0_usize;
+        let fits = |offer: &&Offer| {
+            let size = [offer.name.len(), offer.description.len(), offer.schema.to_string().len()];
+            bytes = size.into_iter().fold(bytes, usize::saturating_add);
+            bytes <= options.max_tools_bytes
+        };
+        let kept = offers.iter().take(options.max_tools).take_while(fits).count();
+        let left_out = offers.len().saturating_sub(kept);
+        if left_out > 0 {
+            offers.truncate(kept);
+            self.warnings.push(warning(
+                "tool_unavailable",
+                format!(
+                    "{left_out} of {} tools are not offered to the model: one call may bring along {} tools with {} bytes. Enable \
+                     fewer.",
+                    kept.saturating_add(left_out),
+                    options.max_tools,
+                    options.max_tools_bytes
+                ),
+            ));
+        }
+        self
+    }
+}
+
 pub(super) fn warning(code: &str, message: String) -> Warning {
     Warning { code: code.to_owned(), message }
+}
+
+fn unreadable(what: &str, name: &str) -> Warning {
+    let message =
+        format!("What is stored of the {what} `{name}` cannot be read. Delete it and register it again.");
+    warning("tool_source_unavailable", message)
 }
 
 fn project_tool(record: ToolRecord, secret: Option<String>) -> Option<Offer> {

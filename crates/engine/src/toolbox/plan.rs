@@ -1,15 +1,17 @@
 //! Planning: whether a call that a model asks for can be made at all, by whom, and whether a human must agree first.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use domain::ids::ApprovalId;
 use domain::items::{Item, ToolCall};
 use domain::run::{Carrier, Gated, Plan};
+use domain::schemas;
 use serde_json::{Map, Value};
 
-use crate::schemas;
-
 use super::{Offer, Source, Toolbox};
+
+/// How many bytes of names a model is told that has called a tool that is not there.
+const LISTED: usize = 2_000;
 
 /// What bounds the calls of a run.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +36,7 @@ impl Toolbox {
             self.find(&call.name).is_some_and(|offer| !matches!(offer.source, Source::Client { .. }))
         };
         let is_mixed = calls.iter().any(runs_here);
+        let mut made = Made::by(transcript);
         let plan = |(index, call): (usize, &ToolCall)| {
             if index >= limits.calls {
                 let most = limits.calls;
@@ -56,9 +59,7 @@ impl Toolbox {
                 Ok((offer, _)) => offer,
                 Err(why) => return Plan::nobody(why),
             };
-            let before = calls.iter().take(index);
-            let same = times_made(call, transcript)
-                .saturating_add(before.filter(|other| is_same(call, other)).count());
+            let same = made.once_more(call);
             if same >= limits.same {
                 return Plan::nobody(format!(
                     "Not called: `{}` was called {same} times with exactly these arguments. Use the results that you have, or do \
@@ -82,8 +83,7 @@ impl Toolbox {
             return Err(if self.offers().is_empty() {
                 "There are no tools here. Answer without them.".to_owned()
             } else {
-                let names: Vec<_> = self.offers().iter().map(|offer| offer.name.as_str()).collect();
-                format!("There is no such tool. The tools are: {}.", names.join(", "))
+                format!("There is no such tool. The tools are: {}.", self.names())
             });
         };
         let args = match serde_json::from_str(&call.arguments) {
@@ -95,6 +95,23 @@ impl Toolbox {
         };
         offer.accept(&args)?;
         Ok((offer, args))
+    }
+
+    /// Lists the names of the tools, as many as a model that has missed one has use for.
+    fn names(&self) -> String {
+        let mut names = String::new();
+        for (index, offer) in self.offers().iter().enumerate() {
+            if names.len().saturating_add(offer.name.len()) > LISTED {
+                let left = self.offers().len().saturating_sub(index);
+                names.push_str(&format!(" and {left} more"));
+                break;
+            }
+            if index > 0 {
+                names.push_str(", ");
+            }
+            names.push_str(&offer.name);
+        }
+        names
     }
 }
 
@@ -143,29 +160,57 @@ pub(crate) fn tell_apart(calls: &mut [ToolCall], transcript: &[Item]) {
             _ => None,
         })
         .collect();
+    // Where the numbers of each id go on: an id that comes a hundred times is not counted up from one a hundred times.
+    let mut numbers: HashMap<String, usize> = HashMap::new();
     for call in calls {
         let given = if call.id.is_empty() { "call" } else { call.id.as_str() };
         let mut id = given.to_owned();
-        let mut number = 1;
-        while !taken.insert(id.clone()) {
-            number += 1;
-            id = format!("{given}_{number}");
+        if !taken.insert(id.clone()) {
+            let number = numbers.entry(id).or_insert(1);
+            loop {
+                *number = number.saturating_add(1);
+                id = format!("{given}_{number}");
+                if taken.insert(id.clone()) {
+                    break;
+                }
+            }
         }
         call.id = id;
     }
 }
 
-/// Counts how often a call was made in the run with the same arguments.
-fn times_made(call: &ToolCall, transcript: &[Item]) -> usize {
-    let made = transcript.iter().filter(|item| matches!(item, Item::ToolCall(made) if is_same(call, made)));
-    made.count()
+/// What a call is made with: two texts of the same JSON are the same.
+#[derive(PartialEq, Eq, Hash)]
+enum Arguments {
+    Json(Value),
+    Text(String),
 }
 
-fn is_same(one: &ToolCall, other: &ToolCall) -> bool {
-    if one.name != other.name {
-        return false;
+impl Arguments {
+    fn of(call: &ToolCall) -> Self {
+        serde_json::from_str(&call.arguments).map_or_else(|_| Self::Text(call.arguments.clone()), Self::Json)
     }
-    let (one, other) = (&one.arguments, &other.arguments);
-    let read = |text: &str| serde_json::from_str::<Value>(text).ok();
-    one == other || read(one).is_some_and(|one| Some(one) == read(other))
+}
+
+/// How often calls were made in the run, by what they call and with what. Each is read once.
+struct Made(HashMap<(String, Arguments), usize>);
+
+impl Made {
+    fn by(transcript: &[Item]) -> Self {
+        let mut made = Self(HashMap::new());
+        for item in transcript {
+            if let Item::ToolCall(call) = item {
+                made.once_more(call);
+            }
+        }
+        made
+    }
+
+    /// Counts a call, and returns how often it was made before.
+    fn once_more(&mut self, call: &ToolCall) -> usize {
+        let times = self.0.entry((call.name.clone(), Arguments::of(call))).or_default();
+        let before = *times;
+        *times = before.saturating_add(1);
+        before
+    }
 }

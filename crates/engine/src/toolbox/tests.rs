@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::plan::{Repetition, fits, tell_apart};
 use super::*;
+use crate::Options;
 
 fn offer(source: Source) -> Offer {
     Offer {
@@ -99,8 +100,31 @@ fn names_are_made_so_that_every_provider_takes_them_and_stay_apart() {
 
 #[test]
 fn nothing_is_held_against_a_schema_whose_parts_multiply() {
-    let why = fits(&crate::schemas::doubling(60), &json!({"a": 1})).unwrap_err();
+    let why = fits(&crate::testing::doubling(60), &json!({"a": 1})).unwrap_err();
     assert!(why.contains("refers to its parts so often"), "{why}");
+}
+
+#[test]
+fn no_more_tools_are_offered_than_one_call_of_a_model_may_bring_along() {
+    let gathered = |options: Options| {
+        let sources = (0..4).map(|number| offer(hosted(&format!("t{number}"))));
+        let toolbox = Toolbox::new(sources.collect());
+        Gathered { toolbox, warnings: vec![] }.within(&options)
+    };
+    let size = offer(hosted("t0")).schema.to_string().len() + "Looks something up.".len() + 2;
+    for (options, kept) in [
+        (Options::default(), 4),
+        (Options { max_tools: 3, ..Options::default() }, 3),
+        (Options { max_tools_bytes: 3 * size, ..Options::default() }, 3),
+        (Options { max_tools_bytes: 3 * size - 1, ..Options::default() }, 2),
+        (Options { max_tools: 0, ..Options::default() }, 0),
+    ] {
+        let gathered = gathered(options);
+        let names: Vec<_> = gathered.toolbox.offers().iter().map(|offer| offer.name.as_str()).collect();
+        assert_eq!(names, ["t0", "t1", "t2", "t3"][..kept]);
+        assert_eq!(gathered.warnings.len(), usize::from(kept < 4));
+        assert!(gathered.warnings.iter().all(|warning| warning.code == "tool_unavailable"));
+    }
 }
 
 #[test]
@@ -175,6 +199,32 @@ fn calls_get_ids_of_their_own_in_the_run() {
     tell_apart(&mut calls, &[Item::ToolCall(named("call_1"))]);
     let ids: Vec<_> = calls.iter().map(|call| call.id.as_str()).collect();
     assert_eq!(ids, ["call_1_2", "call_1_3", "call", "call_2"]);
+}
+
+#[test]
+fn many_calls_of_one_id_get_numbers_that_others_have_not() {
+    let named = |id: &str| ToolCall { id: id.into(), ..call("look", "{}") };
+    let mut calls = vec![named("a_3"), named("a"), named("a"), named("a"), named("a_2")];
+    tell_apart(&mut calls, &[]);
+    let ids: Vec<_> = calls.iter().map(|call| call.id.as_str()).collect();
+    assert_eq!(ids, ["a_3", "a", "a_2", "a_4", "a_2_2"]);
+    // Counted up from one each time, these would take minutes.
+    let mut calls = vec![named("a"); 100_000];
+    tell_apart(&mut calls, &[]);
+    assert_eq!(calls.last().map(|call| call.id.as_str()), Some("a_100000"));
+}
+
+#[test]
+fn a_model_is_told_the_names_of_the_tools_up_to_a_length() {
+    let sources = |count: usize| (0..count).map(|number| hosted(&format!("tool_{number:03}"))).collect();
+    let told = |count: usize| {
+        let sources: Vec<Source> = sources(count);
+        let toolbox = Toolbox::new(sources.into_iter().map(offer).collect());
+        why(&plan(&toolbox, &[call("nobody", "{}")], &[])[0]).to_owned()
+    };
+    assert!(told(2).ends_with("The tools are: tool_000, tool_001."), "{}", told(2));
+    let many = told(1_000);
+    assert!(many.len() < 2_100 && many.ends_with(" more."), "{many}");
 }
 
 #[test]

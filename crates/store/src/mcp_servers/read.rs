@@ -11,7 +11,7 @@ use super::{SECRET, URL};
 use crate::db::{Row, Value, params};
 use crate::filter::Filter;
 use crate::project_tools::call_error;
-use crate::{Error, ProjectStore};
+use crate::{Error, ProjectStore, Readable};
 
 /// All of a server but its manifest, which may be large.
 const COLUMNS: &str = "id, name, sealed_url, auth, sealed_secret, catalog_slug, allowlist, approval_policy, version, \
@@ -21,6 +21,8 @@ const MANIFEST: usize = 15;
 
 /// A server with the secret that it is called with, if it has one.
 type WithSecret = (McpServer, Option<String>);
+/// What came of reading each server, with its name.
+type Read = BTreeMap<McpServerId, (String, Result<WithSecret, Error>)>;
 
 impl ProjectStore {
     /// Lists servers, newest first, those before `before` if given. Returns up to `limit` of them.
@@ -43,13 +45,30 @@ impl ProjectStore {
 
     /// Finds a server by its name, with the secret that it is called with if it has one.
     pub async fn mcp_server(&self, name: &str) -> Result<Option<WithSecret>, Error> {
-        Ok(self.mcp_servers_for(Some(&[name.to_owned()])).await?.pop())
+        let mut read = self.read_servers(Some(&[name.to_owned()])).await?;
+        read.pop_first().map(|(_, (_, server))| server).transpose()
     }
 
     /// Reads the servers of these names, or all, oldest first, each with the secret that it is called with if it has one.
     ///
-    /// A manifest is read and parsed once, and again when its version has changed.
-    pub async fn mcp_servers_for(&self, names: Option<&[String]>) -> Result<Vec<WithSecret>, Error> {
+    /// A manifest is read and parsed once, and again when its version has changed. A server whose row is damaged is left out: the
+    /// runs of a project go on without it.
+    pub async fn mcp_servers_for(&self, names: Option<&[String]>) -> Result<Readable<WithSecret>, Error> {
+        let mut readable = Readable::default();
+        for (id, (name, server)) in self.read_servers(names).await? {
+            match server {
+                Ok(server) => readable.found.push(server),
+                Err(error) if error.is_damage() => {
+                    tracing::warn!(mcp_server.id = %id, error = %error, "What is stored of an MCP server cannot be read.");
+                    readable.damaged.push(name);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(readable)
+    }
+
+    async fn read_servers(&self, names: Option<&[String]>) -> Result<Read, Error> {
         let mut values = params![self.project];
         let mut places = Vec::new();
         // What cannot be a name is nobody's, and a database may not even take it.
@@ -58,11 +77,11 @@ impl ProjectStore {
             places.push(format!("${}", values.len()));
         }
         if names.is_some() && places.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Read::new());
         }
         let named = names.map_or(String::new(), |_| format!(" and name in ({})", places.join(", ")));
         let sql = format!("select {COLUMNS} from mcp_servers where project_id = $1{named}");
-        let mut found = BTreeMap::new();
+        let mut found = Read::new();
         let mut missing = Vec::new();
         for row in &self.store.db().read(&sql, values).await? {
             let (id, version): (McpServerId, u64) = (row.get(0)?, row.get(9)?);
@@ -73,20 +92,16 @@ impl ProjectStore {
                 missing.push(id);
                 continue;
             }
-            found.insert(id, self.read_with_secret(row, manifest)?);
+            found.insert(id, (row.get(1)?, self.read_with_secret(row, manifest)));
         }
         self.read_whole(&missing, &mut found).await?;
-        Ok(found.into_values().collect())
+        Ok(found)
     }
 
     /// Reads servers with their manifests, and keeps these at hand. A server that is gone by now is left out.
     ///
     /// The rest of a server is read again with its manifest: the two belong together, and either may just have been replaced.
-    async fn read_whole(
-        &self,
-        servers: &[McpServerId],
-        found: &mut BTreeMap<McpServerId, WithSecret>,
-    ) -> Result<(), Error> {
+    async fn read_whole(&self, servers: &[McpServerId], found: &mut Read) -> Result<(), Error> {
         if servers.is_empty() {
             return Ok(());
         }
@@ -101,11 +116,14 @@ impl ProjectStore {
             format!("select {COLUMNS}, manifest from mcp_servers where project_id = $1 and id in ({places})");
         for row in &self.store.db().read(&sql, values).await? {
             let (id, version): (McpServerId, u64) = (row.get(0)?, row.get(9)?);
-            let manifest = parsed(row)?.map(|(manifest, bytes)| {
-                self.store.inner.manifests.keep(id, version, bytes, Arc::clone(&manifest));
-                manifest
+            let server = parsed(row).and_then(|parsed| {
+                let manifest = parsed.map(|(manifest, bytes)| {
+                    self.store.inner.manifests.keep(id, version, bytes, Arc::clone(&manifest));
+                    manifest
+                });
+                self.read_with_secret(row, manifest)
             });
-            found.insert(id, self.read_with_secret(row, manifest)?);
+            found.insert(id, (row.get(1)?, server));
         }
         Ok(())
     }

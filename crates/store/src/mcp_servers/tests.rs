@@ -86,6 +86,39 @@ async fn a_server_is_found_as_it_was_registered() {
 }
 
 #[tokio::test]
+async fn a_server_whose_row_is_damaged_is_left_out_and_named() {
+    let damages = [
+        "sealed_url = $1",
+        "sealed_secret = $1",
+        "auth = 'x'",
+        "approval_policy = '['",
+        "manifest = 'x', manifest_version = manifest_version + 1",
+    ];
+    for sql in damages {
+        both(async |location| {
+            let store = open(location).await;
+            let project = project(&store).await;
+            for name in ["bad", "good"] {
+                let new = server(name, Some(Ok(manifest(&["a"]))));
+                project.put_mcp_server(new, None).await.unwrap();
+            }
+            let mut batch = Batch::new();
+            let values = if sql.contains("$1") { params![b"x".to_vec()] } else { Vec::new() };
+            batch.exec(format!("update mcp_servers set {sql} where name = 'bad'"), values);
+            store.db().commit(batch).await.unwrap();
+            for names in [None, Some(["bad".to_owned(), "good".to_owned()])] {
+                let read = project.mcp_servers_for(names.as_ref().map(|names| &names[..])).await.unwrap();
+                let found: Vec<_> = read.found.iter().map(|(server, _)| server.name.as_str()).collect();
+                assert_eq!((found, read.damaged), (vec!["good"], vec!["bad".to_owned()]), "{sql}");
+            }
+            // Whoever asks for it alone is told that it cannot be read, and not that it is not there.
+            assert!(project.mcp_server("bad").await.unwrap_err().is_damage(), "{sql}");
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn a_registration_that_has_changed_is_not_written_over() {
     both(async |location| {
         let store = open(location).await;
@@ -150,7 +183,7 @@ async fn servers_are_read_for_a_run_by_name_or_all() {
             project.put_mcp_server(server(name, None), None).await.unwrap();
         }
         let named = async |names: Option<&[String]>| {
-            let servers = project.mcp_servers_for(names).await.unwrap();
+            let servers = project.mcp_servers_for(names).await.unwrap().found;
             assert!(servers.iter().all(|(_, secret)| secret.as_deref() == Some("canary-secret")));
             servers.into_iter().map(|(server, _)| server.name).collect::<Vec<_>>()
         };
@@ -167,7 +200,7 @@ async fn servers_are_read_for_a_run_by_name_or_all() {
         let organization = store.organization(first.organization);
         let other = organization.create_project("other", &serde_json::Map::new(), None).await.unwrap();
         let other = store.project(other.id);
-        assert!(other.mcp_servers_for(None).await.unwrap().is_empty());
+        assert!(other.mcp_servers_for(None).await.unwrap().found.is_empty());
         assert!(!other.delete_mcp_server("a").await.unwrap());
         let error = CallError { message: "theirs".to_owned(), at: store.ids().now() };
         other.note_mcp_error("a", &error).await.unwrap();
@@ -198,7 +231,7 @@ async fn a_list_of_tools_is_read_once_for_many_runs_and_never_in_an_older_versio
         };
         write("update mcp_servers set manifest = 'not even JSON' where name = 'shop'").await;
         let tools = async || {
-            let servers = project.mcp_servers_for(None).await.unwrap();
+            let servers = project.mcp_servers_for(None).await.unwrap().found;
             servers.into_iter().map(|(server, _)| (server.name, server.manifest)).collect::<Vec<_>>()
         };
         let names = |tools: &[(String, Option<Arc<Manifest>>)]| {

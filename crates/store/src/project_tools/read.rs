@@ -9,7 +9,7 @@ use domain::tools::{CallError, Execution, OnReject, ProjectTool, is_name};
 use super::{SECRET, ToolRecord, URL};
 use crate::db::{Row, Value, params};
 use crate::filter::Filter;
-use crate::{DbError, Error, ProjectStore};
+use crate::{DbError, Error, ProjectStore, Readable};
 
 const COLUMNS: &str = "id, name, description, input_schema, execution, sealed_url, sealed_secret, always_asks, on_reject, \
      annotations, timeout_seconds, version, last_call_error, last_call_error_at, created_at, updated_at";
@@ -45,30 +45,43 @@ impl ProjectStore {
     }
 
     /// Finds tools by their names, each with the secret that signs its calls if it has one. A name that nothing has is left
-    /// out, and one that comes twice is found once.
+    /// out, and one that comes twice is found once. A tool whose row is damaged is left out, too: runs go on without it.
     pub async fn project_tools_named(
         &self,
         names: &[String],
-    ) -> Result<Vec<(ToolRecord, Option<String>)>, Error> {
-        let mut found = HashMap::new();
-        for stored in self.stored_tools(names).await? {
-            found.insert(stored.record.tool.name.clone(), stored);
+    ) -> Result<Readable<(ToolRecord, Option<String>)>, Error> {
+        let mut rows = HashMap::new();
+        for row in self.tool_rows(names).await? {
+            rows.insert(row.get::<String>(1)?, row);
         }
+        let mut readable = Readable::default();
         // In the order in which they were asked for.
-        let wanted = names.iter().filter_map(|name| found.remove(name));
-        wanted
-            .map(|stored| {
-                let secret = self.open_text(SECRET, stored.record.id, stored.sealed_secret.as_deref())?;
-                Ok((stored.record, secret))
-            })
-            .collect()
+        for (name, row) in names.iter().filter_map(|name| rows.remove_entry(name)) {
+            match self.read_signed(&row) {
+                Ok(tool) => readable.found.push(tool),
+                Err(error) if error.is_damage() => {
+                    let id: ProjectToolId = row.get(0)?;
+                    tracing::warn!(tool.id = %id, error = %error, "What is stored of a tool of a project cannot be read.");
+                    readable.damaged.push(name);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(readable)
+    }
+
+    fn read_signed(&self, row: &Row) -> Result<(ToolRecord, Option<String>), Error> {
+        let stored = self.read_tool(row)?;
+        let secret = self.open_text(SECRET, stored.record.id, stored.sealed_secret.as_deref())?;
+        Ok((stored.record, secret))
     }
 
     pub(super) async fn stored_tool(&self, name: &str) -> Result<Option<Stored>, Error> {
-        Ok(self.stored_tools(std::slice::from_ref(&name)).await?.pop())
+        let rows = self.tool_rows(std::slice::from_ref(&name)).await?;
+        rows.first().map(|row| self.read_tool(row)).transpose()
     }
 
-    async fn stored_tools<N: AsRef<str>>(&self, names: &[N]) -> Result<Vec<Stored>, Error> {
+    async fn tool_rows<N: AsRef<str>>(&self, names: &[N]) -> Result<Vec<Row>, Error> {
         let mut values = params![self.project];
         let mut places = Vec::with_capacity(names.len());
         // What cannot be a name is nobody's, and a database may not even take it.
@@ -81,8 +94,7 @@ impl ProjectStore {
         }
         let places = places.join(", ");
         let sql = format!("select {COLUMNS} from project_tools where project_id = $1 and name in ({places})");
-        let rows = self.store.db().look_up(&sql, values).await?;
-        rows.iter().map(|row| self.read_tool(row)).collect()
+        Ok(self.store.db().look_up(&sql, values).await?)
     }
 
     fn read_tool(&self, row: &Row) -> Result<Stored, Error> {

@@ -30,7 +30,7 @@ fn external(name: &str) -> NewProjectTool {
 }
 
 async fn order(project: &ProjectStore) -> (ToolRecord, Option<String>) {
-    project.project_tools_named(&["order".to_owned()]).await.unwrap().pop().unwrap()
+    project.project_tools_named(&["order".to_owned()]).await.unwrap().found.pop().unwrap()
 }
 
 #[tokio::test]
@@ -78,6 +78,33 @@ async fn a_tool_is_found_as_it_was_registered() {
 }
 
 #[tokio::test]
+async fn a_tool_whose_row_is_damaged_is_left_out_and_named() {
+    for sql in [
+        "sealed_url = $1",
+        "sealed_secret = $1",
+        "input_schema = 'x'",
+        "annotations = '['",
+        "execution = 'x'",
+    ] {
+        both(async |location| {
+            let store = open(location).await;
+            let project = project(&store).await;
+            for name in ["good", "bad"] {
+                project.put_project_tool(&webhook(name), "whsec_x").await.unwrap();
+            }
+            let mut batch = Batch::new();
+            let values = if sql.contains("$1") { params![b"x".to_vec()] } else { Vec::new() };
+            batch.exec(format!("update project_tools set {sql} where name = 'bad'"), values);
+            store.db().commit(batch).await.unwrap();
+            let read = project.project_tools_named(&["bad".to_owned(), "good".to_owned()]).await.unwrap();
+            let found: Vec<_> = read.found.iter().map(|(record, _)| record.tool.name.as_str()).collect();
+            assert_eq!((found, read.damaged), (vec!["good"], vec!["bad".to_owned()]), "{sql}");
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn tools_are_found_in_the_order_in_which_they_are_named() {
     both(async |location| {
         let store = open(location).await;
@@ -86,9 +113,9 @@ async fn tools_are_found_in_the_order_in_which_they_are_named() {
             project.put_project_tool(&external(name), "").await.unwrap();
         }
         let names = ["c", "nobody", "\0", "a", "c"].map(str::to_owned);
-        let found = project.project_tools_named(&names).await.unwrap();
+        let found = project.project_tools_named(&names).await.unwrap().found;
         assert_eq!(found.iter().map(|(record, _)| record.tool.name.as_str()).collect::<Vec<_>>(), ["c", "a"]);
-        assert!(project.project_tools_named(&[]).await.unwrap().is_empty());
+        assert!(project.project_tools_named(&[]).await.unwrap().found.is_empty());
 
         let page = project.project_tools(None, 2).await.unwrap();
         assert_eq!(page.iter().map(|record| record.tool.name.as_str()).collect::<Vec<_>>(), ["c", "b"]);

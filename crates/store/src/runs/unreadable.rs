@@ -22,8 +22,8 @@ pub struct Freed {
 }
 
 impl ServerStore {
-    /// Gives a running run back that could not be loaded. That counts like a crash.
-    pub async fn release_unreadable_run(&self, run: RunId, node: NodeId, fence: u64) -> Result<(), Error> {
+    /// Gives a running run back that could not be loaded, or that broke its driver. That counts like a crash.
+    pub async fn release_broken_run(&self, run: RunId, node: NodeId, fence: u64) -> Result<(), Error> {
         let mut batch = Batch::new();
         batch.exec(
             "update runs set owner = null, crashes = crashes + 1 \

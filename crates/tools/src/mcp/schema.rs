@@ -1,5 +1,6 @@
 //! What is asked of the schema of a tool's arguments.
 
+use domain::schemas::is_bounded;
 use serde_json::Value;
 
 /// The deepest nesting of a schema that is looked at.
@@ -11,6 +12,7 @@ pub(crate) enum Unfit {
     NoObject,
     RemoteReference,
     TooDeep,
+    Unbounded,
 }
 
 impl Unfit {
@@ -19,18 +21,22 @@ impl Unfit {
             Self::NoObject => "its arguments are no object",
             Self::RemoteReference => "its schema refers to another document",
             Self::TooDeep => "its schema is nested too deeply",
+            Self::Unbounded => {
+                "its schema refers to its parts too often, to itself without end, or to what is not in it"
+            }
         }
     }
 }
 
-/// Checks that a schema is one of an object, and whole in itself.
+/// Checks that a schema is one of an object, whole in itself, and bounded work to hold arguments against.
 ///
 /// A schema that refers to another document would have to be fetched from wherever the server says.
 pub(crate) fn check(schema: &Value) -> Result<(), Unfit> {
     if schema.get("type").and_then(Value::as_str) != Some("object") {
         return Err(Unfit::NoObject);
     }
-    check_schema(schema, 0)
+    check_schema(schema, 0)?;
+    if is_bounded(schema) { Ok(()) } else { Err(Unfit::Unbounded) }
 }
 
 fn check_schema(schema: &Value, depth: usize) -> Result<(), Unfit> {
@@ -97,13 +103,24 @@ mod tests {
 
     #[test]
     fn references_within_the_document_and_values_that_look_like_some_are_fine() {
-        assert_eq!(check_properties(json!({"a": {"$ref": "#/$defs/a"}, "b": {"$ref": "#"}})), Ok(()));
+        let defs = json!({"a": {"type": "string"}});
+        let properties = json!({"a": {"$ref": "#/$defs/a"}, "b": {"$ref": "#"}});
+        assert_eq!(check(&json!({"type": "object", "properties": properties, "$defs": defs})), Ok(()));
         let value = json!({"$ref": "https://example.com"});
         assert_eq!(
             check_properties(json!({"a": {"const": value, "enum": [value], "default": value}})),
             Ok(())
         );
         assert_eq!(check_properties(json!({"$ref": {"type": "string"}})), Ok(()));
+    }
+
+    #[test]
+    fn a_schema_whose_references_multiply_or_lead_nowhere_is_refused() {
+        let twice = json!({"allOf": [{"$ref": "#"}, {"$ref": "#"}]});
+        for properties in [json!({"a": twice}), json!({"a": {"$ref": "#/$defs/nowhere"}})] {
+            assert_eq!(check_properties(properties), Err(Unfit::Unbounded));
+        }
+        assert_eq!(check(&json!({"type": "object", "allOf": [{"$ref": "#"}]})), Err(Unfit::Unbounded));
     }
 
     #[test]

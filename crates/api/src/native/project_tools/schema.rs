@@ -1,12 +1,12 @@
 //! What is asked of the schema of a tool's arguments.
 
-use domain::{Code, Problem};
+use domain::{Code, Problem, schemas};
 use serde_json::Value;
 
 /// How much of what a schema is refused for is repeated, in characters.
 const LONGEST_REASON: usize = 300;
 
-/// Refuses what is no JSON Schema of an object, is not whole in itself, or has more than `limit` bytes.
+/// Refuses what is no JSON Schema of an object, is not whole in itself, takes unbounded work, or has more than `limit` bytes.
 pub(super) fn check(schema: &Value, limit: usize, param: &str) -> Result<(), Problem> {
     let refuse = |message: String| Err(Problem::new(Code::SchemaError, message).at(param));
     if schema.to_string().len() > limit {
@@ -20,6 +20,13 @@ pub(super) fn check(schema: &Value, limit: usize, param: &str) -> Result<(), Pro
     if refers_elsewhere(schema) {
         return refuse(
             "A `$ref` must lead to a place in the same schema, such as `#/$defs/order`: other documents are not fetched."
+                .to_owned(),
+        );
+    }
+    // Before it is compiled, which follows the same references.
+    if !schemas::is_bounded(schema) {
+        return refuse(
+            "The JSON Schema refers to its parts too often, to itself without end, or to what is not in it."
                 .to_owned(),
         );
     }
@@ -88,7 +95,9 @@ mod tests {
             (json!({"properties": {"a": remote}}), "not fetched"),
             (json!({"properties": {"a": {"anyOf": [{"items": remote}]}}}), "not fetched"),
             (json!({"$defs": {"a": {"$dynamicRef": "other.json"}}}), "not fetched"),
-            (json!({"properties": {"a": {"$ref": "#/$defs/missing"}}}), "not valid"),
+            (json!({"properties": {"a": {"$ref": "#/$defs/missing"}}}), "not in it"),
+            (json!({"allOf": [{"$ref": "#"}]}), "without end"),
+            (json!({"properties": {"a": {"allOf": [{"$ref": "#"}, {"$ref": "#"}]}}}), "too often"),
             (json!({"title": "x".repeat(1_000)}), "1000 bytes"),
         ] {
             let message = refusal(schema.clone()).unwrap_or_else(|| panic!("{schema} was taken"));

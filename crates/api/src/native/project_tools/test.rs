@@ -71,7 +71,11 @@ pub(crate) async fn test(
     }
     let name = path.text("name");
     let args = body.fields().object("args")?.cloned().unwrap_or_default();
-    let found = project.project_tools_named(&[name.to_owned()]).await?.pop();
+    let mut read = project.project_tools_named(&[name.to_owned()]).await?;
+    if !read.damaged.is_empty() {
+        return Err(Problem::internal().into());
+    }
+    let found = read.found.pop();
     let (record, secret) = found.ok_or_else(no_tool)?;
     let target = target(&record.tool, secret.as_deref())?;
     let WebhookAnswer { answer, status, duration } =

@@ -94,6 +94,12 @@ async fn what_is_wrong_with_a_tool_is_named_and_nothing_is_kept() {
             "schema_error",
             "input_schema",
         ),
+        (
+            "a",
+            with(good.clone(), "input_schema", json!({"type": "object", "allOf": [{"$ref": "#"}]})),
+            "schema_error",
+            "input_schema",
+        ),
         ("a", without("execution"), "invalid_input", "execution"),
         ("a", with(good.clone(), "execution", json!("hosted")), "invalid_input", "execution"),
         ("a", without("url"), "url_required", "url"),

@@ -8,9 +8,6 @@ use crate::run::input::Settlement;
 use crate::run::phase::{Ending, Phase};
 use crate::run::status::StopReason;
 
-/// What a model is told of a call whose outcome nobody knows.
-const OUTCOME_UNKNOWN: &str = r#"{"error":"outcome_unknown"}"#;
-
 impl Run {
     /// Goes on with the calls that a dead process had under way: what may be repeated is, of the rest nobody knows.
     pub(super) fn take_up_calls(&mut self) -> Vec<Frame> {
@@ -22,7 +19,7 @@ impl Run {
                 call.state = State::Ready;
                 continue;
             }
-            call.settle(ToolResult::error(&call.call, OUTCOME_UNKNOWN));
+            call.settle(call.unknown());
             let (tool, tool_call_id) = (call.call.name.clone(), call.call.id.clone());
             unknown.push(Warning {
                 code: "outcome_unknown".to_owned(),
@@ -42,7 +39,7 @@ impl Run {
         let Phase::Calling(step) = &mut self.phase else { return };
         let mut unknown = Vec::new();
         for call in step.calls_mut().filter(|call| call.state == State::Begun) {
-            call.settle(ToolResult::error(&call.call, OUTCOME_UNKNOWN));
+            call.settle(call.unknown());
             let (tool, id) = (&call.call.name, &call.call.id);
             unknown.push(Warning {
                 code: "outcome_unknown".to_owned(),

@@ -297,6 +297,47 @@ fn say(line: &str) {
 }
 
 #[tokio::test]
+async fn a_call_that_panics_in_the_server_is_said_to_be_unknown_and_its_run_goes_on() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let server = Setup::on(engine).with_variable("IC_FAULT", "in_call").start().await;
+        // Also a tool that may be called again is not: what broke once would break again.
+        let peer = Peer::of(Kind::Webhook { is_repeatable: true }, &server, None).await;
+        let upstream = Upstream::start().await;
+        upstream.answer(Reply::tool_call("c1", "pay", json!({"amount": 12})));
+        upstream.answer_otherwise(Reply::text("Done."));
+        let smith = server.smith_on(&upstream).await;
+        server.admin().patch(&smith.path(""), &json!({"tools": ["pay"]})).await.expect(200);
+        let run = smith.run(&Smith::says("Pay")).await;
+        assert_eq!((&run["status"], &run["output"]["content"]), (&json!("completed"), &json!("Done.")));
+        assert_eq!(run["warnings"][0]["code"], "outcome_unknown", "{run:#}");
+        assert_eq!(results(&upstream)[0].1, r#"{"error":"outcome_unknown"}"#);
+        assert_eq!(peer.keys().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_breaks_its_driver_each_time_is_given_up_and_its_thread_goes_on() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let setup = Setup::on(engine).with_configuration(LEASE);
+        let server = setup.with_variable("IC_FAULT", "in_driver").start().await;
+        let upstream = Upstream::start().await;
+        let ask = || Reply::tool_call("c1", "calculate", json!({"expression": "6 * 7"}));
+        for _ in 0..3 {
+            upstream.answer(ask());
+        }
+        upstream.answer_otherwise(Reply::text("Hello."));
+        let smith = server.smith_on(&upstream).await;
+        let tools = json!({"enabled_hosted_tools": ["calculator"]});
+        server.admin().patch(&smith.path(""), &tools).await.expect(200);
+        let run = smith.run(&json!({"input": "Count", "thread_id": "t"})).await;
+        assert_eq!((&run["status"], &run["error"]["code"]), (&json!("failed"), &json!("resume_failed")));
+        assert_eq!(upstream.requests().len(), 3, "three tries and no further one");
+        let next = smith.run(&json!({"input": "Hello", "thread_id": "t"})).await;
+        assert_eq!(next["status"], "completed");
+    }
+}
+
+#[tokio::test]
 async fn a_hosted_tool_is_called_again_after_a_death() {
     for engine in [Engine::Sqlite, Engine::Postgres] {
         for fault in [Fault::AfterIntent, Fault::BeforeResult] {

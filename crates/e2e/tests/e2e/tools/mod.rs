@@ -6,6 +6,7 @@ mod elicitation;
 mod external;
 mod faults;
 mod planned;
+mod sources;
 
 use e2e::{Server, Smith};
 use serde_json::{Value, json};

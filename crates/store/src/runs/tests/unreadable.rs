@@ -99,12 +99,12 @@ async fn a_run_that_could_not_be_loaded_is_given_back_one_crash_older() {
         let server = world.store.server();
         server.join(NODE).await.unwrap();
         let (run, _) = world.start("t").await;
-        server.release_unreadable_run(run, NODE, 7).await.unwrap();
+        server.release_broken_run(run, NODE, 7).await.unwrap();
         assert!(
             server.claim_orphans(NODE, 10).await.unwrap().is_empty(),
             "under another number nothing happens"
         );
-        server.release_unreadable_run(run, NODE, 1).await.unwrap();
+        server.release_broken_run(run, NODE, 1).await.unwrap();
         assert_eq!(server.claim_orphans(NODE, 10).await.unwrap()[0].crashes, 1);
     })
     .await;

@@ -1,8 +1,6 @@
 //! How much work it is to hold a value against a schema.
 
 use serde_json::Value;
-#[cfg(test)]
-use serde_json::json;
 
 /// How many schemas within a schema may be looked at for one value, each as often as it is referred to.
 const MOST: usize = 10_000;
@@ -28,7 +26,7 @@ const INWARD: &[&str] = &[
 /// A part that is referred to twice by a part that is referred to twice is looked at four times, and so on. Schemas come from
 /// tenants, and from servers that they name, so one with too much of that is not used. A schema may refer to itself for the parts
 /// of a value, as that of a tree does: once each.
-pub(crate) fn is_bounded(schema: &Value) -> bool {
+pub fn is_bounded(schema: &Value) -> bool {
     let mut walk = Walk { root: schema, left: MOST, open: vec![(String::new(), false)] };
     walk.visit(schema, 0).is_some()
 }
@@ -123,22 +121,23 @@ fn anchored<'a>(schema: &'a Value, name: &str) -> Option<&'a Value> {
     }
 }
 
-/// Makes a schema each of whose parts refers twice to the next.
-#[cfg(test)]
-pub(crate) fn doubling(parts: usize) -> Value {
-    let twice = |next: usize| {
-        let next = json!({"$ref": format!("#/$defs/d{next}")});
-        json!({"allOf": [next, next]})
-    };
-    let mut defs: serde_json::Map<String, Value> =
-        (0..parts).map(|part| (format!("d{part}"), twice(part + 1))).collect();
-    defs.insert(format!("d{parts}"), json!({"required": ["a"]}));
-    json!({"type": "object", "allOf": [{"$ref": "#/$defs/d0"}], "$defs": defs})
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    /// Makes a schema each of whose parts refers twice to the next.
+    fn doubling(parts: usize) -> Value {
+        let twice = |next: usize| {
+            let next = json!({"$ref": format!("#/$defs/d{next}")});
+            json!({"allOf": [next, next]})
+        };
+        let mut defs: serde_json::Map<String, Value> =
+            (0..parts).map(|part| (format!("d{part}"), twice(part + 1))).collect();
+        defs.insert(format!("d{parts}"), json!({"required": ["a"]}));
+        json!({"type": "object", "allOf": [{"$ref": "#/$defs/d0"}], "$defs": defs})
+    }
 
     #[test]
     fn schemas_as_people_write_them_are_bounded() {
