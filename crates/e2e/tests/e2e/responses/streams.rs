@@ -1,11 +1,12 @@
 //! Responses as streams of events, from the start and from anywhere.
 
-use e2e::both;
+use e2e::{Engine, Setup, both};
 use insta::assert_snapshot;
+use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::http::Answer;
 use testkit::receiver::Receiver;
-use testkit::upstream::{Reply, Upstream};
+use testkit::upstream::{Gate, Reply, Upstream};
 
 use super::{PATH, acting, shown};
 use crate::support::redacted;
@@ -122,4 +123,46 @@ async fn a_key_streams_the_same_response_again() {
         assert_eq!(runs["data"].as_array().unwrap().len(), 1);
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_stream_goes_on_where_a_server_that_died_has_cut_it() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let setup = Setup::on(engine).with_configuration("[engine]\nlease_ms = 400\n");
+        let mut server = setup.start().await;
+        let (upstream, gate) = (Upstream::start().await, Gate::hold());
+        upstream.answer(Reply::chunks(["It i", "s noon."]).through(&gate));
+        upstream.answer(Reply::chunks(["It is ", "noon."]));
+        let smith = server.smith_on(&upstream).await;
+        let body = json!({"input": "What time is it?", "stream": true});
+        let mut stream = acting(&server, &smith).stream(Method::POST, PATH, Some(&body)).await;
+        gate.release(1);
+        // Created, under way, an item, its part, and the first words.
+        let seen = stream.take(5).await;
+        assert_eq!(seen.last().unwrap().data["delta"], "It i");
+        let path = format!("{PATH}/{}?stream=true", stream.header("ic-run-id"));
+        server.kill().await;
+        drop(stream);
+        server.start_again().await;
+        let client = acting(&server, &smith);
+        let whole = client.get(&format!("{path}&starting_after=4")).await;
+        let rest = events(&whole);
+        assert_eq!(rest[0].0, 5);
+        let done: Vec<_> =
+            rest.iter().filter(|(_, data)| data["type"] == "response.output_item.done").collect();
+        assert_eq!(done.len(), 2);
+        assert_eq!(done[0].1["item"]["status"], "incomplete");
+        assert_eq!((&done[0].1["output_index"], &done[1].1["output_index"]), (&json!(0), &json!(1)));
+        let last = &rest.last().unwrap().1;
+        assert_eq!(last["type"], "response.completed");
+        let output = last["response"]["output"].as_array().unwrap();
+        assert_eq!(output.len(), 1, "the broken message is left out");
+        assert_eq!(output[0]["content"][0]["text"], "It is noon.");
+        // Whoever comes later is told the same, from the first event on.
+        let all = events(&client.get(&path).await);
+        assert_eq!(all[5..], rest[..]);
+        for (frame, (number, data)) in seen.iter().zip(&all) {
+            assert_eq!((frame.id, &frame.data), (Some(*number), data));
+        }
+    }
 }
