@@ -1,19 +1,21 @@
 //! What a model is given: the thread's past as far as the budget allows, the input, and what the run has said so far.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use domain::content::{Content, Message, Part, Role, Source};
 use domain::frames::Warning;
 use domain::ids::{FileId, SmithId};
 use domain::items::{Item, turns_within_budget, with_calls_answered};
+use domain::models::Provider;
 use domain::run::Run;
 use domain::smiths::Config;
+use models::parts::left_out;
 use models::{Attachment, Turn};
 use store::runs::RunRecord;
 use store::{ProjectStore, SmithSeal};
 
-use crate::Options;
+use crate::{Options, attachments};
 
 /// How many turns of a thread are read at once.
 const CHUNK: usize = 16;
@@ -86,13 +88,26 @@ pub(crate) struct Files<'a> {
     project: &'a ProjectStore,
     smith: SmithId,
     seal: &'a SmithSeal,
+    provider: Provider,
+    /// The files that this very request brought, whose types were looked at when it came.
+    brought: HashSet<FileId>,
     read: HashMap<FileId, Option<(String, String, Bytes)>>,
     left: usize,
 }
 
 impl<'a> Files<'a> {
-    pub(crate) fn new(project: &'a ProjectStore, smith: SmithId, seal: &'a SmithSeal, limit: usize) -> Self {
-        Self { project, smith, seal, read: HashMap::new(), left: limit }
+    pub(crate) fn new(
+        project: &'a ProjectStore,
+        record: &RunRecord,
+        seal: &'a SmithSeal,
+        provider: Provider,
+        limit: usize,
+    ) -> Self {
+        let request = &record.request;
+        let messages: Vec<&Message> =
+            request.overlay.past.iter().filter_map(Item::message).chain(&request.input).collect();
+        let brought = attachments::referenced(&messages).into_iter().map(|(file, _)| file).collect();
+        Self { project, smith: record.smith, seal, provider, brought, read: HashMap::new(), left: limit }
     }
 
     /// Turns items into a model's turns. The newest attachments come first when the limit is short.
@@ -104,11 +119,16 @@ impl<'a> Files<'a> {
                     Turn::Assistant { text: content.text() }
                 }
                 Item::Message(Message { role: Role::User, content }) => {
-                    let text = content.text();
+                    let mut text = content.text();
                     let mut attachments = Vec::new();
                     if let Content::Parts(parts) = content {
                         for part in parts {
-                            attachments.extend(self.attachment(part).await?);
+                            match self.shown(part).await? {
+                                Some(Shown::As(attachment)) => attachments.push(attachment),
+                                Some(Shown::InWords(note)) if text.is_empty() => text = note,
+                                Some(Shown::InWords(note)) => text.push_str(&format!("\n\n{note}")),
+                                None => {}
+                            }
                         }
                     }
                     Turn::User { text, attachments }
@@ -119,6 +139,21 @@ impl<'a> Files<'a> {
         }
         turns.reverse();
         Ok(turns)
+    }
+
+    /// Finds how a part is shown. One that the provider may refuse, and so the whole thread in every turn, is told in words.
+    async fn shown(&mut self, part: Part) -> Result<Option<Shown>, store::Error> {
+        let is_brought = match &part {
+            Part::Text { .. } => return Ok(None),
+            Part::Image(source) | Part::File(source) => {
+                source.file_id.is_none_or(|id| self.brought.contains(&id))
+            }
+        };
+        let attachment = self.attachment(part).await?;
+        Ok(attachment.map(|attachment| match left_out(self.provider, &attachment) {
+            Some(note) if !is_brought => Shown::InWords(note),
+            _ => Shown::As(attachment),
+        }))
     }
 
     async fn attachment(&mut self, part: Part) -> Result<Option<Attachment>, store::Error> {
@@ -156,6 +191,12 @@ impl<'a> Files<'a> {
         self.read.insert(id, file.clone());
         Ok(file)
     }
+}
+
+/// How a model sees an image or a file.
+enum Shown {
+    As(Attachment),
+    InWords(String),
 }
 
 /// Names what the configuration asks for and this server has not got, tools aside; the run does without it.

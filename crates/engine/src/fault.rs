@@ -52,7 +52,7 @@ pub(crate) fn reach(point: Point) {
 }
 
 /// Panics here if a test wants it so: as code does that has an error.
-#[expect(clippy::panic, reason = "it is what a test wants to see")]
+#[expect(clippy::panic, reason = "what a panic does is what the test wants to see")]
 pub(crate) fn panic_at(point: Point) {
     if is_set(point) {
         panic!("A fault was asked for here.");

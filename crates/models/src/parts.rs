@@ -70,6 +70,45 @@ pub fn refusal(provider: Provider, part: Part<'_>) -> Option<String> {
     (!taken).then(|| format!("{} {instead}", does_not_take(provider, part)))
 }
 
+/// What OpenAI lists of files beside PDFs, texts and images: documents, sheets and slides.
+const DOCUMENTS: &[&str] = &[
+    "application/msword",
+    "application/rtf",
+    "application/vnd.ms-excel",
+    "application/vnd.ms-powerpoint",
+    "application/vnd.oasis.opendocument.text",
+    "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+];
+
+/// Says in words what a thread holds and a provider may not take. None: its documentation lists it.
+///
+/// What a caller sends is sent on where the endpoint may judge. What a tool has returned, or an earlier turn has left, is not:
+/// refused once, it would be refused in every later turn.
+pub fn left_out(provider: Provider, attachment: &Attachment) -> Option<String> {
+    let part = Part::of(attachment);
+    if refusal(provider, part).is_some() {
+        return Some(note(provider, attachment));
+    }
+    let (Provider::Openai | Provider::OpenaiCompatible) = provider else { return None };
+    let (media_type, is_listed) = match part {
+        Part::ImageUrl | Part::FileUrl(_) => return None,
+        Part::Image(media_type) => (media_type, is_one_of(IMAGES, media_type)),
+        Part::File(media_type) => (
+            media_type,
+            is_pdf(media_type)
+                || is_text(media_type)
+                || is_one_of(IMAGES, media_type)
+                || is_one_of(DOCUMENTS, media_type),
+        ),
+    };
+    (!is_listed).then(|| {
+        let (what, media_type) = (named(attachment), shown(media_type));
+        format!("[{what} is not shown here: {} may not take the type {media_type}.]", provider.label())
+    })
+}
+
 /// Replaces what the provider does not take by words: a thread goes on although another model saw more of it.
 pub(crate) fn fitted(mut request: Request, provider: Provider) -> Request {
     for turn in &mut request.turns {
@@ -90,14 +129,18 @@ pub(crate) fn fitted(mut request: Request, provider: Provider) -> Request {
 
 /// Tells the model what it does not see.
 fn note(provider: Provider, attachment: &Attachment) -> String {
-    let name = match attachment {
+    let what = named(attachment);
+    format!("[{what} is not shown here: {}]", does_not_take(provider, Part::of(attachment)))
+}
+
+fn named(attachment: &Attachment) -> String {
+    match attachment {
         Attachment::File { filename, .. } | Attachment::FileUrl { filename: Some(filename), .. } => {
             format!("The file {filename:?}")
         }
         Attachment::FileUrl { filename: None, .. } => "A file".to_owned(),
         Attachment::Image { .. } | Attachment::ImageUrl(_) => "An image".to_owned(),
-    };
-    format!("[{name} is not shown here: {}]", does_not_take(provider, Part::of(attachment)))
+    }
 }
 
 fn does_not_take(provider: Provider, part: Part<'_>) -> String {
@@ -180,6 +223,39 @@ mod tests {
         let long = format!("image/{}\n; secret", "x".repeat(1_000));
         let told = refusal(Provider::Openai, Part::Image(&long));
         assert!(told.len() < 200 && !told.contains(['\n', ';']), "{told}");
+    }
+
+    #[test]
+    fn what_a_thread_holds_is_shown_only_where_the_documentation_lists_it() {
+        let file = |media_type: &str| Attachment::File {
+            media_type: media_type.into(),
+            filename: "a.bin".into(),
+            bytes: Bytes::from_static(b"x"),
+        };
+        let image = |media_type: &str| Attachment::Image {
+            media_type: media_type.into(),
+            bytes: Bytes::from_static(b"x"),
+        };
+        for provider in [Provider::Openai, Provider::OpenaiCompatible] {
+            for shown in [
+                file("application/pdf"),
+                file("text/csv; charset=utf-8"),
+                file("image/png"),
+                image("image/gif"),
+            ] {
+                assert_eq!(left_out(provider, &shown), None, "{shown:?}");
+            }
+            for unknown in
+                [file("audio/wav"), file("application/octet-stream"), file(""), image("image/tiff")]
+            {
+                assert!(left_out(provider, &unknown).is_some(), "{unknown:?}");
+            }
+        }
+        assert_eq!(left_out(Provider::Gemini, &file("audio/wav")), None);
+        assert_eq!(left_out(Provider::Scripted, &file("audio/wav")), None);
+        let told = |provider| left_out(provider, &file("audio/wav")).unwrap();
+        insta::assert_snapshot!(told(Provider::Openai), @r#"[The file "a.bin" is not shown here: OpenAI may not take the type audio/wav.]"#);
+        insta::assert_snapshot!(told(Provider::Anthropic), @r#"[The file "a.bin" is not shown here: Anthropic does not take a file of the type audio/wav.]"#);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! A call as the rest of the server sees it, and what may come of it.
 
 use bytes::Bytes;
-use domain::ids::{RunId, SmithId};
+use domain::ids::{Id as _, RunId, SmithId};
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 
 /// One call of a tool, with arguments that fit its schema.
 #[derive(Clone, Debug)]
@@ -20,6 +21,20 @@ pub struct Call {
     /// For a call that is made again because the tool had asked something back.
     pub resumption: Option<Resumption>,
     pub person: Person,
+}
+
+impl Call {
+    /// Returns the W3C trace context of the call: the same however often it is made. The run is the trace, the call its span.
+    pub fn traceparent(&self) -> String {
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let digest = Sha256::digest(self.idempotency_key.as_bytes());
+        let mut span: Vec<u8> = digest.iter().take(8).copied().collect();
+        // One of nothing but zeros would be none.
+        if span.iter().all(|byte| *byte == 0) {
+            span = vec![1; 8];
+        }
+        format!("00-{}-{}-01", hex(&self.run.as_bytes()), hex(&span))
+    }
 }
 
 /// What tools may know of the person that the smith works for.
@@ -98,4 +113,27 @@ pub struct Resumption {
 pub enum Reply {
     Accept(Value),
     Decline,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::call;
+
+    #[test]
+    fn a_call_has_one_trace_context_and_shares_the_trace_with_its_run() {
+        let first = call("pay", json!({}));
+        let mut second = first.clone();
+        second.idempotency_key.push('2');
+        let (one, other) = (first.traceparent(), second.traceparent());
+        assert_eq!(one, first.traceparent());
+        assert_ne!(one, other);
+        assert_eq!(one[..36], other[..36]);
+        let parts: Vec<_> = one.split('-').collect();
+        assert_eq!((parts[0], parts[1].len(), parts[2].len(), parts[3]), ("00", 32, 16, "01"));
+        assert!(
+            one.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+        );
+    }
 }

@@ -78,9 +78,8 @@ async fn a_thread_goes_on_with_a_provider_that_does_not_take_what_was_sent_befor
         smith_on(&server, &upstream, "anthropic").await;
         smith_on(&server, &upstream, "openai_compatible").await;
         let smith = server.smith(json!({"model": "scripted/demo"})).await;
-        for part in
-            [file("all.zip", b"PK"), json!({"type": "file", "file_url": "https://files.example/terms.pdf"})]
-        {
+        let by_address = json!({"type": "file", "file_url": "https://files.example/terms.pdf"});
+        for part in [file("all.zip", b"PK"), file("notes.txt", b"hi"), by_address] {
             assert_eq!(smith.run(&with(&part)).await["status"], "completed");
         }
         for (model, missing, there) in [
@@ -89,11 +88,7 @@ async fn a_thread_goes_on_with_a_provider_that_does_not_take_what_was_sent_befor
                 r#"The file \"all.zip\" is not shown here"#,
                 "https://files.example/terms.pdf",
             ),
-            (
-                "openai_compatible/mock",
-                "A file is not shown here",
-                "data:application/octet-stream;base64,UEs=",
-            ),
+            ("openai_compatible/mock", "A file is not shown here", "data:text/plain;base64,aGk="),
         ] {
             server.admin().patch(&smith.path(""), &json!({ "model": model })).await.expect(200);
             let run = smith.run(&json!({"thread_id": "t", "input": "Go on."})).await;

@@ -166,7 +166,9 @@ impl Driver {
         let toolbox = self.toolbox().await?;
         let items = context::conversation(&self.record, past, &self.machine);
         let limit = self.engine.options.max_attachment_bytes;
-        let turns = context::Files::new(&project, self.record.smith, &self.seal, limit).turns(items).await?;
+        let provider = choice.route.provider;
+        let turns =
+            context::Files::new(&project, &self.record, &self.seal, provider, limit).turns(items).await?;
         let overlay = &self.record.request.overlay;
         let request = models::Request {
             model: choice.route.model,

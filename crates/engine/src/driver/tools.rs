@@ -258,7 +258,8 @@ async fn carry_out(engine: &Inner, project: &ProjectStore, offer: &Offer, call: 
     let outcome = match &offer.source {
         Source::Hosted { .. } => Outcome::Answered(engine.tools.hosted.call(call).await),
         Source::Webhook { target, .. } => {
-            Outcome::Answered(engine.tools.webhooks.call(target, call, None).await.answer)
+            let trace = call.traceparent();
+            Outcome::Answered(engine.tools.webhooks.call(target, call, Some(&trace)).await.answer)
         }
         Source::Mcp { server, .. } | Source::Request { server, .. } => {
             engine.tools.mcp.call(server, call).await

@@ -38,6 +38,8 @@ pub struct Called {
     pub args: Value,
     /// What `_meta` names as `ingram-cloud/idempotency-key`, or the empty text.
     pub idempotency_key: String,
+    /// What `_meta` names as `traceparent`, or the empty text.
+    pub traceparent: String,
     /// Null where none came back.
     pub input_responses: Value,
     pub request_state: Option<String>,

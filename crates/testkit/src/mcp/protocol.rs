@@ -206,6 +206,7 @@ pub(super) fn called(received: &Received) -> Option<Called> {
         tool: text(&params["name"]).unwrap_or_default(),
         args: params["arguments"].clone(),
         idempotency_key: text(&params["_meta"]["ingram-cloud/idempotency-key"]).unwrap_or_default(),
+        traceparent: text(&params["_meta"]["traceparent"]).unwrap_or_default(),
         input_responses: params["inputResponses"].clone(),
         request_state: text(&params["requestState"]),
         session: (!session.is_empty()).then(|| session.to_owned()),

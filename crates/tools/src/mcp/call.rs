@@ -21,6 +21,9 @@ use crate::call::{Call, Outcome, Resumption};
 /// Under which name a call's idempotency key is sent, in `_meta`.
 const IDEMPOTENCY_KEY: &str = "ingram-cloud/idempotency-key";
 
+/// The field of `_meta` for the W3C trace context (SEP-414), which goes without a prefix.
+const TRACEPARENT: &str = "traceparent";
+
 /// How often a server may want nothing but another call.
 const MAX_CALLS: u32 = 6;
 
@@ -194,6 +197,7 @@ fn request(mcp: &Mcp, call: &Call, resumption: Option<&Resumption>) -> Request {
     let mut request = Request::new(&mcp.link, "tools/call", params);
     request.name = Some(call.tool.clone());
     request.meta.insert(IDEMPOTENCY_KEY.to_owned(), Value::String(call.idempotency_key.clone()));
+    request.meta.insert(TRACEPARENT.to_owned(), Value::String(call.traceparent()));
     request.hears_progress = true;
     request
 }

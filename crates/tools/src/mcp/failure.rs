@@ -15,7 +15,7 @@ pub enum FailureKind {
 
 /// The tools of a server could not be listed.
 ///
-/// The message holds neither the bearer nor the query of the address, also where the server has repeated them.
+/// The message holds neither the bearer nor the query of the address, nor a beginning of them that a server has repeated as it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {

@@ -11,10 +11,20 @@ use crate::call::Answer;
 
 /// How much of a server's own words is passed on, in characters.
 const MAX_WORDS: usize = 500;
+
 /// How much of them is looked at.
-const MAX_LOOK: usize = 8 * 1024;
-/// The shortest piece of a secret that is one.
-const PIECE: usize = 8;
+const MAX_LOOKED_AT: usize = 64 * 1024;
+
+/// How many characters of the beginning of a secret are taken for it, also where the rest is missing.
+const TELLING: usize = 8;
+
+/// Errors by which the protocol itself refuses a request.
+const REFUSALS: [ErrorCode; 4] = [
+    ErrorCode::METHOD_NOT_FOUND,
+    ErrorCode::INVALID_REQUEST,
+    ErrorCode::UNSUPPORTED_PROTOCOL_VERSION,
+    ErrorCode::HEADER_MISMATCH,
+];
 
 /// What went wrong.
 #[derive(Debug)]
@@ -62,21 +72,30 @@ impl Trouble {
         self.error().is_some_and(|error| error.code == code)
     }
 
-    /// Tells whether the server has turned the request away without looking at what it asks for.
+    /// Tells whether the server may have turned the request away because of its revision.
     ///
-    /// These are the statuses and errors by which the transport of any revision says that it does not take a request:
-    /// nothing was carried out. An error that a tool may have caused is not among them.
+    /// These are the statuses and errors by which the transport of any revision says that it does not take a request. Whether
+    /// that was it, only what the server says of its revisions can tell.
     pub(crate) fn is_turned_away(&self) -> bool {
         match self {
             Self::Status { status, .. } => matches!(status.as_u16(), 400 | 404 | 405 | 406 | 415),
-            Self::Error(error) => [
-                ErrorCode::METHOD_NOT_FOUND,
-                ErrorCode::INVALID_REQUEST,
-                ErrorCode::UNSUPPORTED_PROTOCOL_VERSION,
-                ErrorCode::HEADER_MISMATCH,
-            ]
-            .contains(&error.code),
+            Self::Error(error) => REFUSALS.contains(&error.code),
             _ => false,
+        }
+    }
+
+    /// Tells whether a call has certainly had no effect.
+    ///
+    /// A status that a tool may have caused as well as the transport, as 400 and 403, does not say so.
+    fn is_undone(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::Unreached(_) | Self::Unusable(_) => true,
+            Self::Status { status, error } => {
+                matches!(status.as_u16(), 300..=399 | 401 | 404 | 405 | 406 | 413 | 415 | 429)
+                    || error.as_ref().is_some_and(|error| REFUSALS.contains(&error.code))
+            }
+            Self::Error(error) => REFUSALS.contains(&error.code),
+            Self::Lost(_) | Self::Nonsense(_) => false,
         }
     }
 
@@ -115,12 +134,16 @@ impl Trouble {
         }
     }
 
-    /// Returns the server's own words, shortened and without the secrets that it was called with.
+    /// Returns the server's own words, without the secrets that it was called with, and shortened.
     fn words(&self, server: &Server) -> Option<String> {
-        let words = self.error()?.message.trim();
-        let words: String =
-            words.chars().filter(|character| !character.is_control()).take(MAX_LOOK).collect();
-        let words = words_without(words, &secrets_of(server));
+        let words = self.error()?.message.trim().chars();
+        let mut words: String =
+            words.filter(|character| !character.is_control()).take(MAX_LOOKED_AT).collect();
+        // All of them before anything is cut off: half a secret would not be known for one.
+        for secret in secrets(server) {
+            words = redacted(&words, &secret);
+        }
+        let words: String = words.chars().take(MAX_WORDS).collect();
         (!words.is_empty()).then_some(words)
     }
 
@@ -134,16 +157,15 @@ impl Trouble {
 
     /// Makes the answer that a model gets instead of a result.
     pub(crate) fn answer(&self, server: &Server) -> Answer {
-        let mut output = self.sentence();
+        let mut output = match self {
+            // Where the address leads is not the model's business.
+            Self::Refused(_) => "This server does not call the address of the MCP server.".to_owned(),
+            _ => self.sentence(),
+        };
         match self {
-            Self::Lost(_) | Self::Nonsense(_) => {
-                output.push_str(" Whether the call was carried out is not known.");
-            }
-            Self::Status { status, .. } if status.is_server_error() => {
-                output.push_str(" Whether the call was carried out is not known.");
-            }
-            Self::Error(_) => {}
-            _ => output.push_str(" The call was not carried out."),
+            Self::Error(_) if !self.is_undone() => {}
+            _ if self.is_undone() => output.push_str(" The call was not carried out."),
+            _ => output.push_str(" Whether the call was carried out is not known."),
         }
         if let Some(words) = self.words(server) {
             output.push_str(" It says: ");
@@ -153,44 +175,41 @@ impl Trouble {
     }
 }
 
-/// Lists what a server was called with that is nobody's to know.
-fn secrets_of(server: &Server) -> Vec<String> {
-    let headers = server.headers.iter().flat_map(|(_, value)| {
+/// Lists what a server must not be heard to repeat: what it is called with, and what stands in its address for that.
+fn secrets(server: &Server) -> Vec<String> {
+    let mut secrets: Vec<String> = server.url.query().map(str::to_owned).into_iter().collect();
+    // A short value is a word like any other.
+    let values = server.url.query_pairs().map(|(_, value)| value.into_owned());
+    secrets.extend(values.filter(|value| value.chars().count() >= TELLING));
+    secrets.extend(server.url.password().map(str::to_owned));
+    secrets.extend(server.bearer.as_ref().map(|bearer| bearer.expose_secret().to_owned()));
+    for (_, value) in &server.headers {
         let value = value.expose_secret();
         // What stands behind `Bearer` and the like is the secret.
-        let bare = value.split_once(' ').map(|(_, bare)| bare.trim());
-        [Some(value), bare]
-    });
-    let bearer = server.bearer.as_ref().map(ExposeSecret::expose_secret);
-    let values =
-        server.url.query_pairs().map(|(_, value)| value.into_owned()).filter(|value| value.len() >= PIECE);
-    let known = headers.chain([bearer, server.url.query(), server.url.password()]).flatten();
-    let mut secrets: Vec<String> =
-        known.map(str::to_owned).chain(values).filter(|secret| !secret.is_empty()).collect();
-    // The longest first, so that none is left over of one that holds another.
+        secrets.extend(value.split_once(' ').map(|(_, bare)| bare.trim().to_owned()));
+        secrets.push(value.to_owned());
+    }
+    secrets.retain(|secret| !secret.is_empty());
+    // The longest first, so that nothing is left over of one that holds another.
     secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     secrets
 }
 
-/// Takes secrets out of words, whole and as beginnings that a server has cut, and shortens what is left.
-fn words_without(mut words: String, secrets: &[String]) -> String {
-    for secret in secrets {
-        words = words.replace(secret.as_str(), "…");
+/// Leaves a secret out of a text, and every piece that it begins with, from a telling length on.
+fn redacted(text: &str, secret: &str) -> String {
+    let telling = secret.char_indices().nth(TELLING).map_or(secret, |(end, _)| secret.split_at(end).0);
+    let mut redacted = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, found)) = rest.split_once(telling) {
+        redacted.push_str(before);
+        redacted.push('…');
+        let more = secret.strip_prefix(telling).unwrap_or_default();
+        let same = more.chars().zip(found.chars()).take_while(|(one, other)| one == other);
+        let repeated = same.map(|(character, _)| character.len_utf8()).sum();
+        rest = found.get(repeated..).unwrap_or_default();
     }
-    for secret in secrets {
-        // A server that shows the beginning of a token shows how the rest goes on to look.
-        let Some(beginning) = secret.get(..PIECE) else { continue };
-        while let Some(at) = words.find(beginning) {
-            let rest = words.get(at..).unwrap_or_default();
-            let shared = rest.bytes().zip(secret.bytes()).take_while(|(one, other)| one == other).count();
-            let end = (at..=at.saturating_add(shared)).rev().find(|end| words.is_char_boundary(*end));
-            words.replace_range(at..end.unwrap_or(at.saturating_add(PIECE)), "…");
-        }
-    }
-    match words.char_indices().nth(MAX_WORDS) {
-        Some((end, _)) => words.get(..end).unwrap_or_default().to_owned(),
-        None => words,
-    }
+    redacted.push_str(rest);
+    redacted
 }
 
 /// Says why there is no connection, as far as it tells its reader what to look at.
@@ -245,12 +264,39 @@ mod tests {
     }
 
     #[test]
-    fn pieces_of_secrets_are_not_passed_on_either() {
-        let told = |words: &str| Trouble::Error(error(words)).failure(&server()).message;
-        assert!(told("no cookie abcdefghijklmnop").ends_with("no cookie …"));
-        assert!(told("no cookie abcdefghij***").ends_with("no cookie …***"));
-        let long = format!("{}abcdefghijklmnop", "x".repeat(MAX_WORDS - 10));
-        assert!(!told(&long).contains("abcdefgh"), "also where the words are cut");
+    fn a_piece_of_a_secret_is_no_less_a_secret() {
+        let server = Server {
+            url: "https://mcp.example/mcp?v=2&key=query-secret-9".parse().unwrap(),
+            bearer: Some("abcdefgh-ijklmnop".into()),
+            headers: vec![(http::header::COOKIE, "Token qrstuvwxyz-012345".into())],
+            protocol: None,
+        };
+        let words = |text: &str| Trouble::Error(error(text)).words(&server).unwrap();
+        assert_eq!(words("abcdefgh-ijklmnop is wrong"), "… is wrong");
+        assert_eq!(words("wrong: abcdefgh-ijk"), "wrong: …");
+        assert_eq!(words("Token qrstuvwxyz-012345, or qrstuvwxyz***"), "…, or …***");
+        assert_eq!(words("abcdefgh-ijk... and abcdefgh"), "…... and …");
+        assert_eq!(words("abcdefg is too short to tell, v 2"), "abcdefg is too short to tell, v 2");
+        assert_eq!(words("the key query-secret-9 of v=2&key=query-secret-9"), "the key … of …");
+        // What is cut off is looked at first: no half of the secret stays at the end.
+        for before in 480..500 {
+            let words = words(&format!("{} abcdefgh-ijklmnop", "x".repeat(before)));
+            assert!(words.chars().count() <= MAX_WORDS && !words.contains("abc"), "{words}");
+        }
+    }
+
+    #[test]
+    fn a_model_is_not_told_where_the_address_leads() {
+        let url = "http://169.254.169.254/mcp".parse().unwrap();
+        let egress = egress::Egress::new().unwrap();
+        let timeouts =
+            egress::Timeouts { connect: std::time::Duration::from_secs(1), idle: None, total: None };
+        let client = egress.client(egress::Policy::Public, timeouts).unwrap();
+        let refusal = client.request(reqwest::Method::GET, &url).unwrap_err();
+        let answer = Trouble::Refused(refusal).answer(&server());
+        let told = "This server does not call the address of the MCP server. The call was not carried out.";
+        assert_eq!(answer.output, told);
+        assert!(answer.trouble.unwrap().contains("169.254.169.254"));
     }
 
     #[test]
@@ -281,7 +327,25 @@ mod tests {
         let is_unknown = |output: String| output.contains("not known");
         assert!(is_unknown(output(Trouble::Lost("hung up"))));
         assert!(is_unknown(output(Trouble::Status { status: StatusCode::BAD_GATEWAY, error: None })));
-        assert!(!is_unknown(output(Trouble::Unreached("refused the connection"))));
-        assert!(!is_unknown(output(Trouble::Status { status: StatusCode::NOT_FOUND, error: None })));
+        let status = |status, error| output(Trouble::Status { status, error });
+        // A tool may have caused these, in the middle of its work.
+        for open in [
+            StatusCode::BAD_REQUEST,
+            StatusCode::FORBIDDEN,
+            StatusCode::CONFLICT,
+            StatusCode::UNPROCESSABLE_ENTITY,
+        ] {
+            assert!(is_unknown(status(open, None)), "{open}");
+        }
+        assert!(is_unknown(status(StatusCode::BAD_REQUEST, Some(error("no")))));
+        let mismatch = ErrorData::new(ErrorCode::HEADER_MISMATCH, "no".to_owned(), None);
+        let is_undone = |output: String| output.contains("was not carried out");
+        assert!(is_undone(status(StatusCode::BAD_REQUEST, Some(mismatch.clone()))));
+        assert!(is_undone(output(Trouble::Error(mismatch))));
+        assert!(
+            is_undone(status(StatusCode::NOT_FOUND, None))
+                && is_undone(status(StatusCode::UNAUTHORIZED, None))
+        );
+        assert!(is_undone(output(Trouble::Unreached("refused the connection"))));
     }
 }

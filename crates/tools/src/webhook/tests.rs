@@ -175,12 +175,15 @@ async fn what_may_pass_is_tried_again_with_the_same_key() {
     for passing in [500, 502, 503, 429] {
         let (address, received) =
             tool(vec![(passing, vec![]), (passing, vec![]), (200, b"ok".to_vec())]).await;
-        let answer = ask(&repeatable(&format!("http://{address}/"))).await;
+        let call = call("pay", json!({"amount": 12.5}));
+        let (target, trace) = (repeatable(&format!("http://{address}/")), call.traceparent());
+        let answer = webhooks(Policy::LocalToo, &options()).call(&target, &call, Some(&trace)).await;
         assert_eq!((answer.answer, answer.status), (Answer::text("ok"), Some(200)));
         let received = received.lock().unwrap();
         assert_eq!(received.len(), 3);
         for (_, headers, body) in received.iter() {
             assert_eq!(headers["idempotency-key"], received[0].1["idempotency-key"]);
+            assert_eq!(headers["traceparent"], trace);
             assert_eq!(body, &received[0].2);
         }
     }

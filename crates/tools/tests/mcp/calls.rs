@@ -11,6 +11,7 @@ async fn a_call_carries_its_key_and_says_in_headers_what_its_body_says() {
     let called = fake.calls();
     assert_eq!((called[0].tool.as_str(), &called[0].args), ("pay", &json!({"n": 1})));
     assert_eq!(called[0].idempotency_key, call.idempotency_key);
+    assert_eq!(called[0].traceparent, call.traceparent());
     let requests = fake.requests();
     let meta = &requests[0].body["params"]["_meta"];
     assert_eq!(requests.len(), 1);
@@ -27,7 +28,7 @@ async fn a_call_carries_its_key_and_says_in_headers_what_its_body_says() {
 }
 
 #[tokio::test]
-async fn a_call_of_an_older_revision_carries_its_key_too_and_nothing_of_the_newer_one() {
+async fn a_call_of_an_older_revision_carries_its_key_and_its_trace_too_and_nothing_of_the_newer_one() {
     let fake = offering(Wire::Sessions, Tool::new("pay").answers(Answer::text("paid"))).await;
     let call = call("pay");
     assert_eq!(answer(&mcp(), &server(&fake), &call).await.output, "paid");
@@ -37,7 +38,7 @@ async fn a_call_of_an_older_revision_carries_its_key_too_and_nothing_of_the_newe
     let request = requests.iter().find(|received| received.rpc() == "tools/call").unwrap();
     let meta = object(request.body["params"]["_meta"].clone());
     let keys: Vec<_> = meta.keys().map(String::as_str).collect();
-    assert_eq!(keys, ["ingram-cloud/idempotency-key", "progressToken"]);
+    assert_eq!(keys, ["ingram-cloud/idempotency-key", "traceparent", "progressToken"]);
     assert_eq!(request.header("mcp-method"), "");
     assert_eq!(request.header("mcp-session-id"), "session-1");
 }

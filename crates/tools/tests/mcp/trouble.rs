@@ -76,7 +76,7 @@ async fn an_error_of_the_protocol_tells_the_model_what_the_server_says_and_other
 
 #[tokio::test]
 async fn a_server_that_is_overloaded_is_not_called_again() {
-    for (status, unknown) in [(429, false), (500, true), (503, true), (403, false), (302, false)] {
+    for (status, unknown) in [(429, false), (500, true), (503, true), (403, true), (302, false)] {
         let fake = offering(Wire::Both, Tool::new("pay")).await;
         fake.answer("pay", Answer::text("").fault(Fault::Status(status)));
         let answer = answer(&mcp(), &known(&fake, "2026-07-28"), &call("pay")).await;

@@ -172,6 +172,38 @@ async fn images_of_a_tool_reach_the_model_and_are_kept_as_files() {
 }
 
 #[tokio::test]
+async fn a_file_of_a_tool_that_the_model_may_not_take_is_told_in_words_and_the_thread_goes_on() {
+    both(async |server| {
+        let peer = McpServer::start(Wire::Stateless).await;
+        let resource = json!({"uri": "file:///song.wav", "blob": "c29uZw==", "mimeType": "audio/wav"});
+        let content = json!([{"type": "text", "text": "a song"}, {"type": "resource", "resource": resource}]);
+        peer.offer(Tool::new("sing").answers(Answer::content(content)));
+        let body = json!({"url": peer.url(), "auth": {"kind": "none"}});
+        server.admin().put("/v1/tenant/mcp/songs", &body).await.expect(200);
+        let upstream = Upstream::start().await;
+        upstream.answer(Reply::tool_call("c1", "sing", json!({})));
+        upstream.answer_otherwise(Reply::text("Nice."));
+        let smith = server.smith_on(&upstream).await;
+        for input in ["Sing", "And again"] {
+            smith.run(&json!({"input": input, "thread_id": "t"})).await;
+            let asked = upstream.last_request().body.to_string();
+            assert!(
+                asked.contains("song.wav") && asked.contains("may not take the type audio/wav"),
+                "{asked}"
+            );
+            assert!(!asked.contains("c29uZw=="), "{asked}");
+        }
+        // What the caller itself sends is the endpoint's to judge.
+        let file =
+            json!({"type": "file", "filename": "mine.wav", "file_data": "data:audio/wav;base64,bWluZQ=="});
+        let input = json!([{"role": "user", "content": [{"type": "text", "text": "Hear"}, file]}]);
+        smith.run(&json!({"input": input, "thread_id": "t"})).await;
+        assert!(upstream.last_request().body.to_string().contains("bWluZQ=="));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn calls_of_one_answer_run_side_by_side_and_no_more_than_the_limit() {
     for engine in [Engine::Sqlite, Engine::Postgres] {
         let server = Setup::on(engine).with_configuration("[engine]\nmax_parallel_calls = 2\n").start().await;

@@ -127,6 +127,16 @@ impl Peer {
         }
     }
 
+    /// Their trace contexts.
+    fn traces(&self) -> Vec<String> {
+        match self {
+            Self::Webhook(receiver) => {
+                receiver.received().iter().map(|call| call.header("traceparent").to_owned()).collect()
+            }
+            Self::Mcp(peer) => peer.calls().iter().map(|call| call.traceparent.clone()).collect(),
+        }
+    }
+
     async fn wait_for_a_call(&self) {
         match self {
             Self::Webhook(receiver) => drop(receiver.wait_for(1).await),
@@ -138,6 +148,7 @@ impl Peer {
 /// What a scenario has shown.
 struct Seen {
     keys: Vec<String>,
+    traces: Vec<String>,
     run: Value,
     result: String,
 }
@@ -182,7 +193,7 @@ async fn die(engine: Engine, kind: Kind, fault: Fault) -> Seen {
     assert_eq!(told, ["tool.executing", "tool.completed"], "{kind:?} {fault:?}");
     let run = server.admin().get(&path).await.expect(200);
     let result = results(&upstream).pop().expect("the model has its result").1;
-    Seen { keys: peer.keys(), run, result }
+    Seen { keys: peer.keys(), traces: peer.traces(), run, result }
 }
 
 /// What became of a call around which the server died.
@@ -219,10 +230,13 @@ impl Outcome {
 
 /// Carries out one scenario, and checks all of it but whether the outcome is a breach.
 async fn scenario(engine: Engine, kind: Kind, fault: Fault) -> Outcome {
-    let Seen { keys, run, result } = die(engine, kind, fault).await;
+    let Seen { keys, traces, run, result } = die(engine, kind, fault).await;
     let place = format!("{engine:?} {kind:?} {fault:?}: {run:#} {result}");
     assert!(keys.windows(2).all(|pair| pair[0] == pair[1]), "the key of a call never changes: {place}");
     assert!(keys.iter().all(|key| key.ends_with("::c1")), "{place}");
+    assert!(traces.windows(2).all(|pair| pair[0] == pair[1]), "nor does its trace: {place}");
+    let is_trace = |trace: &String| trace.len() == 55 && trace.starts_with("00-") && trace.ends_with("-01");
+    assert!(traces.iter().all(is_trace), "{traces:?}");
     let is_unknown =
         run["warnings"].as_array().unwrap().iter().any(|warning| warning["code"] == "outcome_unknown");
     assert_eq!(
