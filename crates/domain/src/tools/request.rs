@@ -59,6 +59,10 @@ pub struct ToolFilter {
 }
 
 impl ToolFilter {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     fn matches(&self, tool: &ManifestTool) -> bool {
         self.names.as_ref().is_none_or(|names| names.contains(&tool.name))
             && self.read_only.is_none_or(|read_only| read_only == tool.annotations.read_only)
@@ -89,7 +93,9 @@ impl Consent {
             Self::Some { always, never } => {
                 let is_in =
                     |filter: &Option<ToolFilter>| filter.as_ref().is_some_and(|filter| filter.matches(tool));
-                is_in(always) || !is_in(never)
+                // A filter that says nothing frees nothing.
+                let frees = never.as_ref().is_some_and(|filter| !filter.is_empty());
+                is_in(always) || !frees || !is_in(never)
             }
         }
     }
@@ -134,6 +140,7 @@ mod tests {
             gated(some(Some(named(&["a"])), Some(named(&["a"]))), &tool("a", false)),
             "the stricter wins"
         );
+        assert!(gated(some(None, Some(ToolFilter::default())), &tool("a", true)), "it frees nothing");
         let read_only = ToolFilter { names: None, read_only: Some(true) };
         assert!(!gated(some(None, Some(read_only.clone())), &tool("a", true)));
         assert!(gated(some(None, Some(read_only)), &tool("a", false)));

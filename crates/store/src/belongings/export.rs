@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::registry::BELONGINGS;
 use super::row::{Columns, UNREADABLE};
-use super::{Attachment, Belonging, Export, Found, Lines, Shown};
+use super::{Attachment, Belonging, Export, Found, Lines};
 use crate::codec::SmithSeal;
 use crate::db::{Row, Value, params};
 use crate::{DbError, Error, ProjectStore};
@@ -166,8 +166,8 @@ impl<'a> Walk<'a> {
         lines: &'static Lines,
         attachment: Option<&'static Attachment>,
     ) -> Self {
-        let is_sealed = |shown| matches!(shown, Shown::Sealed(_));
-        let sealed = lines.columns.iter().filter(|column| is_sealed(column.shown)).map(|column| column.name);
+        let sealed = lines.columns.iter().filter(|column| column.shown.seal().is_some());
+        let sealed = sealed.map(|column| column.name);
         let owners = match belonging.found {
             Found::BySmith(_) => Owners::Smith(Some(archive.smith)),
             Found::ByRun(_) => Owners::Runs { queue: VecDeque::new(), after: None, ended: false },

@@ -75,6 +75,18 @@ pub(crate) enum Shown {
     Json,
     /// JSON that is sealed. The columns are those whose values name the row in the seal, in their order.
     Sealed(&'static [&'static str]),
+    /// The same, of which not all is the person's: the function takes the rest out.
+    SealedPart(&'static [&'static str], fn(&mut serde_json::Value)),
+}
+
+impl Shown {
+    /// Returns the columns that name the row in the seal of a sealed value.
+    pub(crate) const fn seal(self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::Sealed(row) | Self::SealedPart(row, _) => Some(row),
+            _ => None,
+        }
+    }
 }
 
 /// Sealed bytes of a row, such as the content of a file.

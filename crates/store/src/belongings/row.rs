@@ -25,7 +25,7 @@ impl Columns {
         columns.add(belonging.key);
         for column in lines.columns {
             columns.add(&[column.name]);
-            if let Shown::Sealed(row) = column.shown {
+            if let Some(row) = column.shown.seal() {
                 columns.add(row);
             }
         }
@@ -87,9 +87,13 @@ impl Columns {
     fn shown(&self, row: &Row, column: &Column, seal: Option<&SmithSeal>) -> Result<Json, Error> {
         Ok(match (column.shown, self.value(row, column.name)?) {
             (_, Value::Null) => Json::Null,
-            (Shown::Sealed(named), Value::Blob(sealed)) => {
+            (Shown::Sealed(named) | Shown::SealedPart(named, _), Value::Blob(sealed)) => {
                 let place = Place::new(self.table, column.name);
-                seal.ok_or(NO_KEY)?.open(place, &self.name_in_seal(row, named)?, sealed)?
+                let mut opened = seal.ok_or(NO_KEY)?.open(place, &self.name_in_seal(row, named)?, sealed)?;
+                if let Shown::SealedPart(_, take_out) = column.shown {
+                    take_out(&mut opened);
+                }
+                opened
             }
             (Shown::Id(written), Value::Blob(bytes)) => {
                 let bytes = bytes.as_slice().try_into();

@@ -72,18 +72,20 @@ pub fn is_free_header(name: &HeaderName) -> bool {
         "content-length",
         "content-type",
         "expect",
+        "forwarded",
         "host",
         "keep-alive",
         "last-event-id",
-        "proxy-authorization",
-        "proxy-connection",
         "te",
         "trailer",
         "transfer-encoding",
         "upgrade",
+        "via",
     ];
+    // What tells a server where a request comes from is nobody's to say but the connection's.
+    const PREFIXES: [&str; 3] = ["mcp-", "proxy-", "x-forwarded-"];
     let name = name.as_str();
-    !TAKEN.contains(&name) && !name.starts_with("mcp-")
+    !TAKEN.contains(&name) && !PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 impl fmt::Debug for Server {

@@ -53,6 +53,12 @@ pub(crate) async fn replay(
         let message = "This run calls functions of its client, which a replay could not carry out. Send the request again.";
         return Err(Problem::new(Code::ReplayUnsupported, message).into());
     }
+    if !record.request.overlay.servers.is_empty() {
+        // What the request was allowed to do in its author's name is not everybody's who may start runs.
+        let message = "This run calls MCP servers with what its request brought along, which is used for that run only. Send the \
+                       request again.";
+        return Err(Problem::new(Code::ReplayUnsupported, message).into());
+    }
     let smith = project.smith(record.smith).await?.ok_or_else(|| Problem::not_found("smith"))?;
     let recorded = project.run_config(record.id).await.map_err(|error| {
         if error.is_damage() {

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use domain::content::InputLimits;
-use domain::overlay::Overlay;
+use domain::overlay::{FunctionTool, Overlay, ToolChoice};
 use domain::principals::Permission;
 use domain::response_format::parse_response_format;
 use domain::smiths::parse_metadata;
@@ -22,8 +22,7 @@ use crate::extract::{Caller, Earlier, Fields, Idempotency, JsonBody, Once, mark_
 use crate::native::runs::reply::{from_head, goes_on};
 use crate::openai::identity::acting_smith;
 use crate::openai::turn::{
-    self, Asking, CancelOnDrop, Chosen, Conversation, Resolved, Turn, effort, functions, sampling,
-    tool_choice,
+    self, Asking, CancelOnDrop, Conversation, Resolved, Turn, effort, functions, sampling, tool_choice,
 };
 
 /// The header that names the thread to go on with.
@@ -190,7 +189,7 @@ impl Request {
             return Err(fields.refuse("messages", "an array with at least one message"));
         };
         let conversation = messages::read(given, limits)?;
-        let (tools, chosen) = tools(fields)?;
+        let (tools, tool_choice) = tools(fields)?;
         let most = |name| fields.whole(name, 1..=u64::from(u32::MAX));
         Ok(Self {
             model: fields.text("model")?.filter(|model| !model.is_empty()).map(str::to_owned),
@@ -198,7 +197,7 @@ impl Request {
             conversation,
             overlay: Overlay {
                 tools,
-                tool_choice: chosen.choice,
+                tool_choice,
                 reasoning_effort: effort(fields.value("reasoning_effort"), "reasoning_effort")?,
                 max_output_tokens: most("max_completion_tokens")?.or(most("max_tokens")?),
                 sampling: sampling(fields),
@@ -219,7 +218,7 @@ fn wanted(fields: &Fields<'_>) -> Result<Wanted, Problem> {
     Ok(Wanted::Chunks { include_usage })
 }
 
-fn tools(fields: &Fields<'_>) -> Result<(Vec<domain::overlay::FunctionTool>, Chosen), Problem> {
+fn tools(fields: &Fields<'_>) -> Result<(Vec<FunctionTool>, ToolChoice), Problem> {
     let given = fields.list("tools")?.unwrap_or_default();
     for (index, tool) in given.iter().enumerate() {
         if tool.get("type").is_none_or(|kind| kind != "function") {
@@ -228,7 +227,9 @@ fn tools(fields: &Fields<'_>) -> Result<(Vec<domain::overlay::FunctionTool>, Cho
         }
     }
     let chosen = tool_choice(fields.value("tool_choice"))?;
-    Ok((chosen.of(functions(given.iter().enumerate())?), chosen))
+    let functions = chosen.of(functions(given.iter().enumerate())?);
+    let choice = chosen.choice_of(!given.is_empty(), !functions.is_empty());
+    Ok((functions, choice))
 }
 
 fn thread(headers: &HeaderMap) -> Result<Option<String>, Problem> {

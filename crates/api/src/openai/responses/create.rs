@@ -158,14 +158,15 @@ impl Options {
             |wanted: &'static str| tools.iter().enumerate().filter(move |(_, tool)| is(tool, wanted));
         let chosen: Chosen = tool_choice(fields.value("tool_choice"))?;
         let functions = chosen.of(functions(of_kind("function"))?);
-        let servers = servers::servers(app, of_kind("mcp"))?;
+        let servers = chosen.of_servers(servers::servers(app, of_kind("mcp"))?);
+        let leaves = !functions.is_empty() || !servers.is_empty();
         fields.texts("include")?;
         let reasoning = fields.object("reasoning")?;
         let text = fields.object("text")?;
         let overlay = Overlay {
             tools: functions,
             servers,
-            tool_choice: chosen.choice,
+            tool_choice: chosen.choice_of(!tools.is_empty(), leaves),
             reasoning_effort: effort(
                 reasoning.and_then(|reasoning| reasoning.get("effort")),
                 "reasoning.effort",

@@ -59,7 +59,8 @@ fn server(tool: &Value, at: &str) -> Result<RequestServer, Problem> {
     };
     let url = given("server_url").and_then(Value::as_str).map(str::trim).filter(|url| !url.is_empty());
     let Some(url) = url else {
-        return Err(wrong("server_url", "`server_url` must be the address of an MCP server."));
+        let message = "`server_url` must be the address of an MCP server.";
+        return Err(Problem::new(Code::UrlRequired, message).at(format!("{at}.server_url")));
     };
     Ok(RequestServer {
         label: label.to_owned(),

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use domain::overlay::{FunctionTool, ToolChoice};
-use domain::tools::is_name;
+use domain::tools::{RequestServer, is_name};
 use domain::{Code, Problem};
 use serde_json::{Value, json};
 
@@ -66,8 +66,19 @@ fn function(tool: &Value, index: usize) -> Result<FunctionTool, Problem> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Chosen {
     pub(crate) choice: ToolChoice,
-    /// The only functions of the request that may be called.
-    pub(crate) allowed: Option<Vec<String>>,
+    /// The only tools of the request that may be called.
+    pub(crate) allowed: Option<Vec<Allowed>>,
+}
+
+/// What may be called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Allowed {
+    Function(String),
+    /// The tools of an MCP server of the request, or one of them.
+    Server {
+        label: String,
+        tool: Option<String>,
+    },
 }
 
 impl Chosen {
@@ -76,9 +87,46 @@ impl Chosen {
         match &self.allowed {
             None => functions,
             Some(allowed) => {
-                functions.into_iter().filter(|function| allowed.contains(&function.name)).collect()
+                let is_allowed = |name: &str| {
+                    allowed.iter().any(|one| matches!(one, Allowed::Function(allowed) if allowed == name))
+                };
+                functions.into_iter().filter(|function| is_allowed(&function.name)).collect()
             }
         }
+    }
+
+    /// Returns what is asked for where a request brings tools along, and some of them are left to call. Where none is, nothing
+    /// may be called: the smith's own tools sit out.
+    pub(crate) fn choice_of(self, brings: bool, leaves: bool) -> ToolChoice {
+        match self.choice {
+            ToolChoice::Auto if brings && !leaves => ToolChoice::None,
+            choice => choice,
+        }
+    }
+
+    /// Leaves the servers that may be called, with the tools that may be.
+    pub(crate) fn of_servers(&self, servers: Vec<RequestServer>) -> Vec<RequestServer> {
+        let Some(allowed) = &self.allowed else { return servers };
+        let narrowed = servers.into_iter().filter_map(|mut server| {
+            let of_server = allowed.iter().filter_map(|one| match one {
+                Allowed::Server { label, tool } if *label == server.label => Some(tool.as_deref()),
+                _ => None,
+            });
+            let tools: Vec<Option<&str>> = of_server.collect();
+            if tools.is_empty() {
+                return None;
+            }
+            if tools.iter().all(Option::is_some) {
+                let filter = server.allowed.get_or_insert_default();
+                let named = |name: &&str| {
+                    filter.names.as_ref().is_none_or(|names| names.iter().any(|one| one == name))
+                };
+                let names = tools.into_iter().flatten().filter(named).map(str::to_owned).collect();
+                filter.names = Some(names);
+            }
+            Some(server)
+        });
+        narrowed.collect()
     }
 }
 
@@ -99,11 +147,17 @@ pub(crate) fn tool_choice(value: Option<&Value>) -> Result<Chosen, Problem> {
             let fields = value.get("allowed_tools").unwrap_or(value);
             let mode = fields.get("mode").and_then(Value::as_str).and_then(word_of).ok_or_else(malformed)?;
             let tools = fields.get("tools").and_then(Value::as_array).ok_or_else(malformed)?;
-            let name = |tool: &Value| {
+            let allowed = |tool: &Value| {
+                let text =
+                    |fields: &Value, key: &str| fields.get(key).and_then(Value::as_str).map(str::to_owned);
+                if tool.get("type").and_then(Value::as_str) == Some("mcp") {
+                    let label = text(tool, "server_label").ok_or_else(malformed)?;
+                    return Ok(Allowed::Server { label, tool: text(tool, "name") });
+                }
                 let fields = tool.get("function").unwrap_or(tool);
-                fields.get("name").and_then(Value::as_str).map(str::to_owned).ok_or_else(malformed)
+                text(fields, "name").map(Allowed::Function).ok_or_else(malformed)
             };
-            Ok(Chosen { choice: mode, allowed: Some(tools.iter().map(name).collect::<Result<_, _>>()?) })
+            Ok(Chosen { choice: mode, allowed: Some(tools.iter().map(allowed).collect::<Result<_, _>>()?) })
         }
         _ => Err(malformed()),
     }
@@ -125,6 +179,8 @@ fn malformed() -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use domain::tools::{Consent, ToolFilter};
+
     use super::*;
 
     fn read(tools: &Value) -> Result<Vec<FunctionTool>, Problem> {
@@ -164,13 +220,54 @@ mod tests {
         let allowed = read(
             json!({"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "f"}]}),
         );
-        assert_eq!(allowed, Chosen { choice: ToolChoice::Required, allowed: Some(vec!["f".into()]) });
+        assert_eq!(
+            allowed,
+            Chosen { choice: ToolChoice::Required, allowed: Some(vec![Allowed::Function("f".into())]) }
+        );
         let nested = json!({"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "f"}}]}});
-        assert_eq!(read(nested).allowed, Some(vec!["f".to_owned()]));
+        assert_eq!(read(nested).allowed, Some(vec![Allowed::Function("f".into())]));
+        let server = |name: Value| json!({"type": "mcp", "server_label": "crm", "name": name});
+        let tools = json!([server(json!(null)), server(json!("find"))]);
+        let both = read(json!({"type": "allowed_tools", "mode": "auto", "tools": tools}));
+        let of_crm =
+            |tool: Option<&str>| Allowed::Server { label: "crm".into(), tool: tool.map(str::to_owned) };
+        assert_eq!(both.allowed, Some(vec![of_crm(None), of_crm(Some("find"))]));
         for wrong in
             [json!("always"), json!(7), json!({"type": "function"}), json!({"type": "allowed_tools"})]
         {
             assert_eq!(tool_choice(Some(&wrong)).unwrap_err().code, Code::InvalidToolChoice, "{wrong}");
         }
+    }
+
+    #[test]
+    fn servers_are_narrowed_down_to_what_may_be_called() {
+        let server = |label: &str, names: Option<&[&str]>| RequestServer {
+            label: label.into(),
+            url: "https://a.example".into(),
+            headers: Default::default(),
+            allowed: names.map(|names| ToolFilter {
+                names: Some(names.iter().map(|name| (*name).to_owned()).collect()),
+                read_only: None,
+            }),
+            consent: Consent::Always,
+        };
+        let allowed = |label: &str, tool: Option<&str>| Allowed::Server {
+            label: label.into(),
+            tool: tool.map(str::to_owned),
+        };
+        let left = |allowed: Vec<Allowed>, servers: Vec<RequestServer>| {
+            Chosen { choice: ToolChoice::Auto, allowed: Some(allowed) }.of_servers(servers)
+        };
+        let both = || vec![server("a", None), server("b", Some(&["x", "y"]))];
+        assert_eq!(left(vec![allowed("b", None)], both()), [server("b", Some(&["x", "y"]))]);
+        assert_eq!(
+            left(vec![allowed("b", Some("y")), allowed("b", Some("z"))], both()),
+            [server("b", Some(&["y"]))]
+        );
+        assert_eq!(left(vec![allowed("a", Some("y"))], both()), [server("a", Some(&["y"]))]);
+        assert_eq!(left(vec![Allowed::Function("a".into())], both()), []);
+        assert_eq!(Chosen::default().of_servers(both()), both());
+        assert_eq!(Chosen::default().choice_of(true, false), ToolChoice::None);
+        assert_eq!(Chosen::default().choice_of(false, false), ToolChoice::Auto);
     }
 }

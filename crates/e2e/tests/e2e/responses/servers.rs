@@ -8,6 +8,7 @@ use testkit::mcp::{Answer, McpServer, Tool, Wire};
 use testkit::upstream::{Reply, Upstream};
 
 use super::{PATH, acting, shown, text};
+use crate::erase::unzipped;
 
 const CANARY: &str = "canary-0123456789";
 
@@ -85,7 +86,14 @@ async fn a_tool_of_a_request_is_called_with_what_the_request_says_and_nothing_of
             seen.push_str(&String::from_utf8_lossy(&answer.body));
         }
         let export = server.admin().get(&smith.path("/export")).await;
-        seen.push_str(&String::from_utf8_lossy(&export.body));
+        let export = unzipped(&export);
+        let requests = String::from_utf8(export["run_requests.jsonl"].clone()).unwrap();
+        assert!(requests.contains("Dictionary-1") && !requests.contains("/mcp"), "{requests}");
+        for content in export.values() {
+            seen.push_str(&String::from_utf8_lossy(content));
+        }
+        let replay = smith.path(&format!("/runs/{id}/replay"));
+        server.admin().post(&replay, &json!({})).await.expect_error(422, "replay_unsupported");
         seen.push_str(&server.log());
         assert!(!seen.contains(CANARY));
         if server.database().is_none() {
@@ -228,7 +236,7 @@ async fn servers_that_cannot_be_called_are_refused_by_their_place() {
         };
         let with = |more: Value| asking(&dictionary, &more);
         refused(&with(json!({"server_label": "a b"})), "invalid_input", "tools[0].server_label").await;
-        refused(&with(json!({"server_url": null})), "invalid_input", "tools[0].server_url").await;
+        refused(&with(json!({"server_url": null})), "url_required", "tools[0].server_url").await;
         refused(&with(json!({"server_url": "ftp://a.example"})), "invalid_url", "tools[0].server_url").await;
         refused(&with(json!({"connector_id": "c"})), "unsupported_tools", "tools[0].connector_id").await;
         refused(&with(json!({"headers": {"host": "a"}})), "invalid_input", "tools[0].headers").await;
