@@ -18,7 +18,7 @@ pub(crate) struct Options {
     /// Where the report is written, unless only some rows are measured.
     #[arg(long, default_value = "bench/RESULTS.md")]
     pub(crate) results: PathBuf,
-    /// Measure only these rows, such as B1,B7, and write no report.
+    /// Measure only these rows, such as B1,B7, and write no report. `dialect`: B1 and B2 of the OpenAI surface.
     #[arg(long, value_delimiter = ',', value_name = "ROWS")]
     pub(crate) only: Vec<String>,
     /// Requests a second of B1. Without it: half of what B3 finds to be possible, and 1000 at most.

@@ -82,7 +82,7 @@ impl Server {
         tasks.spawn(house_keeping(store.clone(), metrics, shutdown.clone()));
         let mut engine = tasks.spawn({
             let shutdown = shutdown.clone();
-            async move { engine.run(shutdown).await }
+            async move { Box::pin(engine.run(shutdown)).await }
         });
         let connections = listener.serve(api::router(app.clone()), shutdown.clone());
         tasks.close();
