@@ -104,7 +104,8 @@ impl Engine {
                 ));
             }
         }
-        self.check_tool_choice(project, &start.config, &overlay).await?;
+        let request = Requested { overlay: &overlay, response_format: start.response_format.as_ref() };
+        self.check_tool_choice(project, &start.config, request).await?;
         let ids = inner.store.ids();
         let mut input = start.input;
         let brought = overlay.past.iter_mut().filter_map(Item::message_mut).chain(&mut input);
@@ -250,13 +251,12 @@ impl Engine {
         &self,
         project: &ProjectStore,
         config: &Config,
-        overlay: &Overlay,
+        request: Requested<'_>,
     ) -> Result<(), Problem> {
-        let choice = &overlay.tool_choice;
+        let choice = &request.overlay.tool_choice;
         if !matches!(choice, ToolChoice::Required | ToolChoice::Named(_)) {
             return Ok(());
         }
-        let request = Requested { overlay, response_format: None };
         let toolbox = Gathered::of_run(&self.inner, project, config, request).await?.toolbox;
         let message = match choice {
             ToolChoice::Named(name) if toolbox.find(name).is_none() => {

@@ -11,7 +11,6 @@ use domain::run::Input;
 use egress::{Egress, Policy};
 use models::Models;
 use models::scripted::Scripts;
-use serde_json::{Value, json};
 use store::runs::{JournalEntry, NewFrames, NewRun, NodeId, RunConfig, RunRequest};
 use store::smiths::{NewSmith, SmithRecord};
 use store::{DbOptions, Location, ProjectStore, Store};
@@ -110,16 +109,4 @@ impl World {
         self.project.start_run(&self.smith.seal, &run).await.unwrap();
         id
     }
-}
-
-/// Makes a schema each of whose parts refers twice to the next.
-pub(crate) fn doubling(parts: usize) -> Value {
-    let twice = |next: usize| {
-        let next = json!({"$ref": format!("#/$defs/d{next}")});
-        json!({"allOf": [next, next]})
-    };
-    let mut defs: serde_json::Map<String, Value> =
-        (0..parts).map(|part| (format!("d{part}"), twice(part + 1))).collect();
-    defs.insert(format!("d{parts}"), json!({"required": ["a"]}));
-    json!({"type": "object", "allOf": [{"$ref": "#/$defs/d0"}], "$defs": defs})
 }

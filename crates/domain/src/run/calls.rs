@@ -14,7 +14,7 @@ use crate::tools::{Gate, Identity, OnReject};
 const STARTED: &str = "The call had been started and was not finished: it had asked something back, and the run ended before it could go on.";
 
 /// What a model is told of a call whose outcome nobody knows.
-const OUTCOME_UNKNOWN: &str = r#"{"error":"outcome_unknown"}"#;
+pub const OUTCOME_UNKNOWN: &str = r#"{"error":"outcome_unknown"}"#;
 
 /// How a call is to be carried out. Decided when the model's answer is complete, and kept with it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

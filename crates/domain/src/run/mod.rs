@@ -8,7 +8,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-pub use calls::{Call, Carrier, Elicitation, Gated, Plan, Question, Resumption, Step};
+pub use calls::{Call, Carrier, Elicitation, Gated, OUTCOME_UNKNOWN, Plan, Question, Resumption, Step};
 pub use input::{Choice, Input, Reply, Settlement, Verdict};
 pub use machine::Run;
 pub use phase::{Action, Ending, Limits, Phase, Refusal};

@@ -337,7 +337,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_calls_of_an_answer_are_counted_like_its_text() {
+    fn the_calls_and_the_thinking_of_an_answer_are_counted_like_its_text() {
         let options = Options { max_answer_bytes: 100, max_calls_per_answer: 2, ..Options::default() };
         let call = |arguments: &str| ToolCall {
             id: "c1".into(),
@@ -350,6 +350,8 @@ mod tests {
         assert_eq!(answer.excess(&options), None);
         answer.asks_for(call(""));
         assert!(answer.excess(&options).unwrap().contains("engine.max_answer_bytes"));
+        let thinking = Answer { text: "x".repeat(50), reasoned: 51, ..Answer::default() };
+        assert!(thinking.excess(&options).is_some());
         let mut answer = Answer::default();
         for _ in 0..16 {
             assert_eq!(answer.excess(&options), None);

@@ -99,8 +99,8 @@ fn names_are_made_so_that_every_provider_takes_them_and_stay_apart() {
 }
 
 #[test]
-fn nothing_is_held_against_a_schema_whose_parts_multiply() {
-    let why = fits(&crate::testing::doubling(60), &json!({"a": 1})).unwrap_err();
+fn nothing_is_held_against_a_schema_that_is_not_bounded() {
+    let why = fits(&json!({"$ref": "#"}), &json!({"a": 1})).unwrap_err();
     assert!(why.contains("refers to its parts so often"), "{why}");
 }
 

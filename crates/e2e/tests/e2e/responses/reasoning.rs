@@ -1,7 +1,8 @@
 //! What a model lets be seen of its thinking: beside the answer on every surface that has a place for it, and never in it.
 
-use e2e::{Engine, Setup};
-use serde_json::json;
+use e2e::{Engine, Setup, both};
+use serde_json::{Value, json};
+use testkit::upstream::{Reply, Upstream};
 
 use super::streams::events;
 use super::{PATH, acting};
@@ -52,4 +53,24 @@ async fn what_a_model_thinks_is_told_beside_its_answer() {
             assert!(text.contains("noon") && !text.contains("sun is"), "{text}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_summary_is_asked_of_the_provider_where_the_request_wants_one() {
+    both(async |server| {
+        let upstream = Upstream::start().await;
+        upstream.answer_otherwise(Reply::text("Noon."));
+        let key = json!({"api_key": "sk-test", "base_url": upstream.openai_url()});
+        server.admin().put("/v1/tenant/model_keys/openai", &key).await.expect(200);
+        let smith = server.smith(json!({"model": "openai/gpt-5"})).await;
+        let client = acting(&server, &smith);
+        let asked = async |reasoning: Value| {
+            client.post(PATH, &json!({"input": "Hi", "reasoning": reasoning})).await.expect(200);
+            upstream.last_request().body["reasoning"].clone()
+        };
+        let both = json!({"effort": "low", "summary": "concise"});
+        assert_eq!(asked(both.clone()).await, both);
+        assert_eq!(asked(json!({"summary": "unheard of"})).await, Value::Null);
+    })
+    .await;
 }

@@ -1,6 +1,7 @@
 //! Calls, and what a run waits for.
 
 use domain::frames::PendingCall;
+use domain::run::OUTCOME_UNKNOWN;
 use serde_json::{Map, Value, json};
 
 use super::teller::Teller;
@@ -9,9 +10,6 @@ use crate::openai::item_ids::{Kind, Place, item_id};
 use crate::openai::responses::facts::Facts;
 use crate::openai::responses::items::{self, COMPLETED, FAILED, IN_PROGRESS, INCOMPLETE, McpCall};
 use crate::openai::responses::object::Outcome;
-
-/// What a model is told of a call that a crash cut off.
-pub(super) const OUTCOME_UNKNOWN: &str = r#"{"error":"outcome_unknown"}"#;
 
 /// A call that is being made.
 #[derive(Clone, Debug, PartialEq)]

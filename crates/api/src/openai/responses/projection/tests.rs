@@ -4,12 +4,11 @@ use domain::Code;
 use domain::frames::PauseReason;
 use domain::ids::{ApprovalId, Id as _, SmithId};
 use domain::items::{ToolCall, ToolResult};
-use domain::run::{Carrier, Input, Plan, Reply, Settlement, StopReason, Verdict};
+use domain::run::{Carrier, Input, OUTCOME_UNKNOWN, Plan, Reply, Settlement, StopReason, Verdict};
 use domain::usage::Tokens;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::calls::OUTCOME_UNKNOWN;
 use super::*;
 
 fn run() -> RunId {
