@@ -23,8 +23,10 @@ const BLOCKS: usize = 64;
 /// Whether a follower stays when it has seen what is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Follows until the run rests.
+    /// Follows until the run rests, and wants each frame as soon as it is there.
     Follow,
+    /// Follows until the run rests. Frames may wait until they share a commit.
+    Unhurried,
     /// Ends after what is stored.
     Stored,
 }
@@ -41,7 +43,7 @@ pub struct Follower {
     drained: CancellationToken,
     /// Whether the server shuts down: streams end where they are.
     closing: bool,
-    /// Makes the driver store each frame at once. Who only waits for the end does without.
+    /// Makes the driver store each frame at once.
     _watch: Option<Watch>,
     _place: OwnedSemaphorePermit,
 }
@@ -56,27 +58,13 @@ impl Engine {
         from: u64,
         mode: Mode,
     ) -> Result<Follower, Problem> {
-        let mut follower = self.cursor(project, seal, run, from, mode)?;
-        if mode == Mode::Follow {
-            follower._watch = Some(follower.topic.watch());
-        }
-        Ok(follower)
-    }
-
-    fn cursor(
-        &self,
-        project: ProjectStore,
-        seal: SmithSeal,
-        run: RunId,
-        from: u64,
-        mode: Mode,
-    ) -> Result<Follower, Problem> {
         let inner = &self.inner;
         let place = Arc::clone(&inner.followers).try_acquire_owned().map_err(|_| {
             Problem::new(Code::ServiceOverloaded, "Too many streams are open on this server. Retry shortly.")
         })?;
         let topic = inner.hub.topic(run);
         let wake = topic.subscribe();
+        let watch = (mode == Mode::Follow).then(|| topic.watch());
         Ok(Follower {
             project,
             seal,
@@ -87,7 +75,7 @@ impl Engine {
             wake,
             drained: inner.drained.clone(),
             closing: false,
-            _watch: None,
+            _watch: watch,
             _place: place,
         })
     }
@@ -99,12 +87,7 @@ impl Engine {
         seal: &SmithSeal,
         run: RunId,
     ) -> Result<RunRecord, Problem> {
-        let mut follower = self.cursor(project.clone(), seal.clone(), run, 0, Mode::Follow)?;
-        follower.skip_to_rest().await?;
-        if let Some(record) = follower.topic.rest() {
-            return Ok(Arc::unwrap_or_clone(record));
-        }
-        project.run(run).await?.ok_or_else(|| Problem::not_found("run"))
+        self.follow(project.clone(), seal.clone(), run, 0, Mode::Unhurried)?.rest().await
     }
 }
 
@@ -135,6 +118,20 @@ impl Follower {
             }
             self.waited().await;
         }
+    }
+
+    /// Waits until the run rests and returns its record. The frames up to there are still to be had.
+    pub async fn rest(&mut self) -> Result<RunRecord, Problem> {
+        self.skip_to_rest().await?;
+        if let Some(record) = self.ended() {
+            return Ok(Arc::unwrap_or_clone(record));
+        }
+        self.project.run(self.run).await?.ok_or_else(|| Problem::not_found("run"))
+    }
+
+    /// Returns the record of a run that a driver here has brought to its end.
+    pub fn ended(&self) -> Option<Arc<RunRecord>> {
+        self.topic.rest()
     }
 
     /// Waits until the run rests, without the frames.

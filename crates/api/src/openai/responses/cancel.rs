@@ -47,7 +47,8 @@ pub(crate) async fn cancel(
             other => other?,
         }
     }
-    let shown = reading::show(&project, run, 0).await?;
+    let saved = reading::saved(&project, run).await?;
+    let shown = reading::show(&project, &saved, 0).await?;
     let answer = Answer::json(StatusCode::OK, &shown).about(Some(saved.record.smith));
     if let Err(error) = once.keep(&answer).await {
         tracing::warn!(run.id = %run, error = %error, "A cancellation's key could not be kept.");

@@ -11,21 +11,25 @@ use domain::response_format::{ResponseFormat, parse_response_format};
 use domain::run::Status;
 use domain::smiths::parse_metadata;
 use domain::{Code, Problem};
+use engine::Mode;
 use http::HeaderMap;
 use serde_json::{Map, Value};
-use store::ProjectStore;
+use store::runs::RunRecord;
+use store::{ProjectStore, SmithSeal};
 
 use super::body::{ResponsesEvent, ResponsesIn, ResponsesOut};
+use super::facts::Facts;
 use super::input::{self, Step};
-use super::stream::{self, From};
-use super::{echo, reading, references, servers, thread};
+use super::object::Request;
+use super::stream::{self, From, Opened};
+use super::{echo, object, reading, references, servers, thread};
 use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::{Caller, Earlier, Fields, Idempotency, JsonBody, Once, mark_as_replayed};
 use crate::native::runs::reply::{goes_on, name_run};
 use crate::openai::identity::acting_smith;
 use crate::openai::turn::{
-    self, Asking, CancelOnDrop, Chosen, Conversation, Resolved, Turn, effort, functions, sampling,
+    self, Asking, CancelOnDrop, Chosen, Continued, Conversation, Resolved, Turn, effort, functions, sampling,
     tool_choice,
 };
 
@@ -42,9 +46,19 @@ enum Wanted {
 /// The run that a request is about, and what of it its caller is told.
 struct Told {
     run: RunId,
+    seal: SmithSeal,
     thread_id: String,
+    /// The response before anything came of it.
+    shell: Map<String, Value>,
     /// The seq from which on the frames are new to the caller.
     from: u64,
+}
+
+impl Told {
+    fn of(record: &RunRecord, seal: SmithSeal, from: u64) -> Self {
+        let thread_id = record.thread_id.clone();
+        Self { run: record.id, seal, thread_id, shell: object::shell(record), from }
+    }
 }
 
 /// Answers a turn of a conversation, or goes on with a response that waits.
@@ -96,11 +110,8 @@ pub(crate) async fn create(
     let items = match turn::resolve(&asking, entries).await? {
         Resolved::Turn(items) => items,
         Resolved::Continued(continued) => {
-            let record = continued.record;
-            let (run, thread_id) = (record.id, record.thread_id);
-            let told = Told { run, thread_id, from: continued.from };
-            let answer = answer(&app, &project, told, wanted).await;
-            return answer.map_err(|problem| problem.after_work().into());
+            let continued = goes_on_with(&app, &project, *continued, wanted).await;
+            return continued.map_err(|problem| problem.after_work().into());
         }
     };
     let (past, input) = Conversation::part(items);
@@ -109,6 +120,8 @@ pub(crate) async fn create(
         echo: echo::of(&fields, place.conversation.as_deref()),
         ..options.overlay
     };
+    let request = Request { metadata: options.metadata.clone(), echo: overlay.echo.clone() };
+    let seal = smith.seal.clone();
     let turn = Turn {
         model: options.model,
         thread_id: place.thread_id,
@@ -129,7 +142,8 @@ pub(crate) async fn create(
         let response = repeated(&app, &project, &once, wanted).await?;
         return response.ok_or_else(|| Problem::internal().into());
     };
-    let told = Told { run: started.id, thread_id: started.thread_id, from: 0 };
+    let shell = object::started(&started, &request);
+    let told = Told { run: started.id, seal, thread_id: started.thread_id, shell, from: 0 };
     answer(&app, &project, told, wanted).await.map_err(|problem| match problem.after_work {
         true => problem.into(),
         false => goes_on(problem, started.id).into(),
@@ -208,24 +222,41 @@ fn wanted(fields: &Fields<'_>) -> Result<Wanted, Problem> {
     })
 }
 
+/// Answers with what came of the answers that a request gave.
+async fn goes_on_with(
+    app: &App,
+    project: &ProjectStore,
+    continued: Continued,
+    wanted: Wanted,
+) -> Result<Response, Problem> {
+    let Continued { record, seal, from } = continued;
+    let from = reading::last_stretch(project, &seal, record.id, from).await?;
+    answer(app, project, Told::of(&record, seal, from), wanted).await
+}
+
 /// Answers with a response once it rests, at once, or with its events.
 async fn answer(app: &App, project: &ProjectStore, told: Told, wanted: Wanted) -> Result<Response, Problem> {
-    let Told { run, thread_id, from } = told;
-    let saved = reading::saved(project, run).await?;
-    let from = reading::last_stretch(project, &saved, from).await?;
+    let Told { run, seal, thread_id, shell, from } = told;
     let mut response = match wanted {
-        Wanted::Events => stream::follow(app, project.clone(), saved, From::Seq(from)).await?,
-        Wanted::Background => Json(reading::show(project, run, from).await?).into_response(),
+        Wanted::Events => {
+            let opened = Opened { run, seal, shell, facts: Facts::default() };
+            stream::follow(app, project.clone(), opened, From::Seq(from))?
+        }
+        Wanted::Background => {
+            let saved = reading::saved(project, run).await?;
+            Json(reading::show(project, &saved, from).await?).into_response()
+        }
         Wanted::Whole => {
-            let record = app.engine.rested(project, &saved.seal, run).await?;
+            let mut follower = app.engine.follow(project.clone(), seal, run, 0, Mode::Unhurried)?;
+            let record = follower.rest().await?;
             if record.status == Status::Cancelled {
                 let message = "The response was cancelled.";
                 return Err(Problem::new(Code::RunCancelled, message).after_work());
             }
-            if let Some(error) = record.result.and_then(|result| result.error) {
-                return Err(turn::failed(&error).after_work());
+            if let Some(error) = record.result.as_ref().and_then(|result| result.error.as_ref()) {
+                return Err(turn::failed(error).after_work());
             }
-            Json(reading::show(project, run, from).await?).into_response()
+            Json(reading::show_rested(project, follower, &record, from).await?).into_response()
         }
     };
     name_run(&mut response, run, &thread_id);
@@ -251,7 +282,7 @@ async fn repeated(
             format!("The request with this key is still at work, as the response {run}. Ask again shortly.");
         return Err(Problem::new(Code::IdempotencyInProgress, message).at("Idempotency-Key"));
     }
-    let told = Told { run, thread_id: saved.record.thread_id.clone(), from: 0 };
+    let told = Told::of(&saved.record, saved.seal, 0);
     let mut response = answer(app, project, told, wanted).await?;
     mark_as_replayed(&mut response);
     Ok(Some(response))

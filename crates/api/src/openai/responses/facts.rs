@@ -36,6 +36,12 @@ impl Facts {
         Self::read(&saved.record, inputs)
     }
 
+    /// Takes what the record of a run that has ended knows: all there is of one without calls.
+    pub(super) fn of_ended(record: &RunRecord) -> Self {
+        let tokens = record.tokens.map(|tokens| (record.next_seq, tokens)).into_iter().collect();
+        Self { tokens, ..Self::read(record, std::iter::empty()) }
+    }
+
     fn read<'a>(record: &RunRecord, inputs: impl Iterator<Item = (&'a Input, u64)>) -> Self {
         let ended_at = record.status.is_final().then_some(record.updated_at);
         Self { next_seq: record.next_seq, ended_at, ..Self::of_journal(inputs) }
@@ -67,6 +73,11 @@ impl Facts {
             }
         }
         facts
+    }
+
+    /// Tells whether any call is known.
+    pub(super) fn has_calls(&self) -> bool {
+        !self.calls.is_empty()
     }
 
     fn plan(&self, call: &str) -> Option<&Plan> {

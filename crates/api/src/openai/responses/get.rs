@@ -7,8 +7,8 @@ use domain::ids::RunId;
 use domain::principals::Permission;
 
 use super::body::{ResponsesEvent, ResponsesOut};
-use super::reading;
-use super::stream::{self, From};
+use super::stream::{self, From, Opened};
+use super::{object, reading};
 use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::{ActingSmith, Caller, PathParams, Query};
@@ -43,9 +43,11 @@ pub(crate) async fn get(
     let thread_id = saved.record.thread_id.clone();
     let mut response = if query.flag("stream")? == Some(true) {
         let seen = query.value("starting_after", "a whole number, 0 or more")?;
-        stream::follow(&app, project, saved, From::Number(seen)).await?
+        let (facts, shell) = (reading::facts(&project, &saved).await?, object::shell(&saved.record));
+        let opened = Opened { run, seal: saved.seal, shell, facts };
+        stream::follow(&app, project, opened, From::Number(seen))?
     } else {
-        Json(reading::show(&project, run, 0).await?).into_response()
+        Json(reading::show(&project, &saved, 0).await?).into_response()
     };
     name_run(&mut response, run, &thread_id);
     Ok(response)

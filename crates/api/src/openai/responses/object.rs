@@ -1,7 +1,9 @@
 //! The Response object. Every key is always there, null where there is nothing to say.
 
 use domain::Timestamp;
+use domain::ids::RunId;
 use domain::usage::Tokens;
+use engine::StartedRun;
 use serde_json::{Map, Value, json};
 use store::runs::RunRecord;
 
@@ -22,20 +24,42 @@ pub(super) enum Outcome {
     },
 }
 
+/// What of a request its response shows again.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    pub(super) metadata: Map<String, Value>,
+    pub(super) echo: Map<String, Value>,
+}
+
 /// Makes the response of a run before anything came of it.
 pub(super) fn shell(record: &RunRecord) -> Map<String, Value> {
-    let echo = &record.request.overlay.echo;
+    let request = &record.request;
+    begun(record.id, record.created_at, &record.model, &request.metadata, &request.overlay.echo)
+}
+
+/// The same of a run that was started a moment ago.
+pub(super) fn started(run: &StartedRun, request: &Request) -> Map<String, Value> {
+    begun(run.id, run.created_at, &run.model, &request.metadata, &request.echo)
+}
+
+fn begun(
+    id: RunId,
+    created_at: Timestamp,
+    model: &str,
+    metadata: &Map<String, Value>,
+    echo: &Map<String, Value>,
+) -> Map<String, Value> {
     let shown = json!({
-        "id": record.id,
+        "id": id,
         "object": "response",
-        "created_at": seconds(record.created_at),
+        "created_at": seconds(created_at),
         "status": "in_progress",
-        "model": record.model,
+        "model": model,
         "output": [],
         "error": null,
         "incomplete_details": null,
         "instructions": null,
-        "metadata": record.request.metadata,
+        "metadata": metadata,
         "parallel_tool_calls": true,
         "previous_response_id": null,
         "conversation": null,

@@ -22,6 +22,9 @@ use super::facts::Facts;
 use super::items::COMPLETED;
 use super::object::Outcome;
 
+/// Why a run ends whose calls are its caller's to carry out.
+const HANDED_OVER: &str = "tool_calls";
+
 /// An event of the stream.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Event {
@@ -114,6 +117,16 @@ impl Projection {
         )
     }
 
+    /// Tells whether a frame is about calls, whose arguments and results only the journal knows. The tokens of a run that has
+    /// ended are known by its record, too.
+    pub(super) fn tells_calls(frame: &Frame) -> bool {
+        match frame {
+            Frame::Completed { stop_reason, .. } => stop_reason == HANDED_OVER,
+            Frame::Failed { .. } | Frame::Cancelled { .. } => false,
+            frame => Self::needs_facts(frame),
+        }
+    }
+
     /// Takes the next frame of the log and returns the events that tell it.
     pub(super) fn apply(&mut self, seq: u64, frame: &Frame, facts: &Facts) -> Vec<Event> {
         let mut to = Teller::new(self, seq);
@@ -143,7 +156,7 @@ impl Projection {
             }
             Frame::Completed { stop_reason, .. } => {
                 to.end_speech(COMPLETED);
-                if stop_reason == "tool_calls" {
+                if stop_reason == HANDED_OVER {
                     to.hand_over(facts);
                 }
                 let outcome = match stop_reason.as_str() {

@@ -3,14 +3,16 @@
 use domain::frames::Frame;
 use domain::ids::RunId;
 use domain::principals::Permission;
+use domain::run::Status;
 use domain::{Code, Problem};
+use engine::Follower;
 use serde_json::Value;
-use store::runs::Saved;
+use store::runs::{RunRecord, Saved};
 use store::{ProjectStore, SmithSeal};
 
 use super::facts::Facts;
 use super::object;
-use super::projection::{Event, Projection};
+use super::projection::Projection;
 use crate::app::App;
 use crate::extract::{ActingSmith, Caller};
 use crate::openai::labels::Labels;
@@ -69,11 +71,10 @@ pub(super) async fn folded(
     project: &ProjectStore,
     saved: &Saved,
     facts: &Facts,
-) -> Result<(Projection, Vec<Event>), Problem> {
+) -> Result<Projection, Problem> {
     let run = saved.record.id;
     let end = saved.record.next_seq;
     let mut projection = Projection::new(run, object::shell(&saved.record));
-    let mut events = Vec::new();
     let mut next = 0;
     while next < end {
         let blocks = project.readable_frames(run, &saved.seal, next, BLOCKS).await?;
@@ -83,35 +84,70 @@ pub(super) async fn folded(
         for block in blocks {
             for (seq, frame) in (block.from..).zip(&block.frames) {
                 if (next..end).contains(&seq) {
-                    events.extend(projection.apply(seq, frame, facts));
+                    projection.apply(seq, frame, facts);
                 }
             }
             next = next.max(block.next);
         }
     }
-    Ok((projection, events))
+    Ok(projection)
 }
 
 /// Shows a response as it stands, with the items that began with the frame `since` or later.
-pub(super) async fn show(project: &ProjectStore, run: RunId, since: u64) -> Result<Value, Problem> {
-    let saved = saved(project, run).await?;
-    let facts = facts(project, &saved).await?;
-    let (projection, _) = folded(project, &saved, &facts).await?;
-    let record = &saved.record;
+pub(super) async fn show(project: &ProjectStore, saved: &Saved, since: u64) -> Result<Value, Problem> {
+    let facts = facts(project, saved).await?;
+    let projection = folded(project, saved, &facts).await?;
+    Ok(shown(&projection, &saved.record, &facts, since))
+}
+
+/// Shows a response whose run has come to rest, by the frames that its follower has. What a run without calls said is told
+/// without the database.
+pub(super) async fn show_rested(
+    project: &ProjectStore,
+    mut follower: Follower,
+    record: &RunRecord,
+    since: u64,
+) -> Result<Value, Problem> {
+    let mut projection = Projection::new(record.id, object::shell(record));
+    let mut facts = Facts::of_ended(record);
+    let mut has_journal = false;
+    let mut next = 0;
+    // A run that was paused may go on meanwhile, which is no part of this rest.
+    while next < record.next_seq {
+        let Some(frames) = follower.next().await? else { break };
+        for frame in frames.iter().filter(|frame| frame.seq < record.next_seq) {
+            if !has_journal && Projection::tells_calls(&frame.frame) {
+                facts = self::facts(project, &saved(project, record.id).await?).await?;
+                has_journal = true;
+            }
+            projection.apply(frame.seq, &frame.frame, &facts);
+            next = frame.seq.saturating_add(1);
+        }
+    }
+    Ok(shown(&projection, record, &facts, since))
+}
+
+fn shown(projection: &Projection, record: &RunRecord, facts: &Facts, since: u64) -> Value {
     let shell = object::shell(record);
     let output = projection.output(since);
-    let Some(outcome) = projection.outcome.filter(|_| record.status.is_final() || record.status.is_paused())
-    else {
-        return Ok(object::under_way(shell, record.status == domain::run::Status::Queued, output));
-    };
-    Ok(object::ended(shell, &outcome, output, record.tokens, facts.ended_at))
+    let rests = record.status.is_final() || record.status.is_paused();
+    match projection.outcome.as_ref().filter(|_| rests) {
+        Some(outcome) => object::ended(shell, outcome, output, record.tokens, facts.ended_at),
+        None => object::under_way(shell, record.status == Status::Queued, output),
+    }
 }
 
 /// Skips the pauses that followed at once on the first of several answers: the caller is told what came of all of them.
-pub(super) async fn last_stretch(project: &ProjectStore, saved: &Saved, from: u64) -> Result<u64, Problem> {
+pub(super) async fn last_stretch(
+    project: &ProjectStore,
+    seal: &SmithSeal,
+    run: RunId,
+    from: u64,
+) -> Result<u64, Problem> {
+    let (status, end) = project.run_position(run).await?.ok_or_else(unknown)?;
     let mut from = from;
-    while from.saturating_add(1) < saved.record.next_seq || !saved.record.status.is_paused() {
-        let blocks = project.readable_frames(saved.record.id, &saved.seal, from, 1).await?;
+    while from.saturating_add(1) < end || !status.is_paused() {
+        let blocks = project.readable_frames(run, seal, from, 1).await?;
         let frame = blocks.first().and_then(|block| {
             let at = usize::try_from(from.checked_sub(block.from)?).ok()?;
             block.frames.get(at)
@@ -122,9 +158,4 @@ pub(super) async fn last_stretch(project: &ProjectStore, saved: &Saved, from: u6
         from = from.saturating_add(1);
     }
     Ok(from)
-}
-
-/// Reads the seal and the record that a stream of the run begins with.
-pub(super) fn parts(saved: &Saved) -> (SmithSeal, RunId) {
-    (saved.seal.clone(), saved.record.id)
 }

@@ -100,7 +100,7 @@ async fn find(project: &ProjectStore, smith: SmithId, id: &str) -> Result<Option
         }
         let saved = reading::saved(project, record.id).await?;
         let facts = reading::facts(project, &saved).await?;
-        let (projection, _) = reading::folded(project, &saved, &facts).await?;
+        let projection = reading::folded(project, &saved, &facts).await?;
         let found = projection.items().find(|item| item.get("id").and_then(Value::as_str) == Some(id));
         if let Some(item) = found {
             return Ok(Some(item));

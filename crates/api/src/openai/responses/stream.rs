@@ -1,17 +1,19 @@
 //! Streams of a response: the projection of a run's frames as they come.
 
+use std::sync::Arc;
+
 use axum::body::{Body, Bytes};
 use axum::response::Response;
 use domain::Problem;
 use domain::ids::RunId;
-use engine::{Follower, Mode};
+use engine::{Follower, Mode, Published};
 use futures::stream;
-use store::ProjectStore;
-use store::runs::Saved;
+use serde_json::{Map, Value};
+use store::{ProjectStore, SmithSeal};
 
 use super::facts::Facts;
 use super::projection::{Event, Projection};
-use super::{object, reading};
+use super::reading;
 use crate::app::App;
 use crate::native::runs::stream::{COMMENT, SILENCE, event_stream};
 
@@ -33,6 +35,14 @@ impl From {
     }
 }
 
+/// The response that a stream tells, as far as it is known when the stream opens.
+pub(super) struct Opened {
+    pub(super) run: RunId,
+    pub(super) seal: SmithSeal,
+    pub(super) shell: Map<String, Value>,
+    pub(super) facts: Facts,
+}
+
 struct Told {
     project: ProjectStore,
     run: RunId,
@@ -44,17 +54,16 @@ struct Told {
 }
 
 /// Answers with the events of a response as they come, until its run rests.
-pub(super) async fn follow(
+pub(super) fn follow(
     app: &App,
     project: ProjectStore,
-    saved: Saved,
+    opened: Opened,
     from: From,
 ) -> Result<Response, Problem> {
-    let (seal, run) = reading::parts(&saved);
+    let Opened { run, seal, shell, facts } = opened;
     // The numbers of events are known by those before them, so the log is read from its beginning.
     let follower = app.engine.follow(project.clone(), seal, run, 0, Mode::Follow)?;
-    let facts = reading::facts(&project, &saved).await?;
-    let projection = Projection::new(run, object::shell(&saved.record));
+    let projection = Projection::new(run, shell);
     let told = Told { project, run, follower, projection, facts, from, is_open: false };
     let events = stream::unfold(Some(Box::new(told)), |told| async move {
         let mut told = told?;
@@ -77,11 +86,7 @@ impl Told {
     async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
         loop {
             let Some(frames) = self.follower.next().await? else { return Ok(None) };
-            let last = frames.iter().rev().find(|frame| Projection::needs_facts(&frame.frame));
-            if last.is_some_and(|last| last.seq >= self.facts.next_seq) {
-                let saved = reading::saved(&self.project, self.run).await?;
-                self.facts = reading::facts(&self.project, &saved).await?;
-            }
+            self.learn(&frames).await?;
             let mut bytes = Vec::new();
             for frame in frames {
                 for event in self.projection.apply(frame.seq, &frame.frame, &self.facts) {
@@ -94,6 +99,23 @@ impl Told {
                 return Ok(Some(bytes.into()));
             }
         }
+    }
+
+    /// Finds out what the frames are told with that they do not say themselves.
+    async fn learn(&mut self, frames: &[Arc<Published>]) -> Result<(), Problem> {
+        let new = || frames.iter().filter(|frame| frame.seq >= self.facts.next_seq).map(|frame| &frame.frame);
+        if !new().any(Projection::needs_facts) {
+            return Ok(());
+        }
+        let has_calls = self.facts.has_calls() || new().any(Projection::tells_calls);
+        self.facts = match self.follower.ended().filter(|_| !has_calls) {
+            Some(record) => Facts::of_ended(&record),
+            None => {
+                let saved = reading::saved(&self.project, self.run).await?;
+                reading::facts(&self.project, &saved).await?
+            }
+        };
+        Ok(())
     }
 }
 

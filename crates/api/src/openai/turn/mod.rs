@@ -9,7 +9,7 @@ mod settings;
 mod start;
 mod tools;
 
-pub(crate) use answers::{Answer, Asking, Given, Resolved, composite, resolve};
+pub(crate) use answers::{Answer, Asking, Continued, Given, Resolved, composite, resolve};
 pub(crate) use conversation::{Conversation, Entry};
 pub(crate) use disconnect::CancelOnDrop;
 pub(crate) use failures::failed;
