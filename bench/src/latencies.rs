@@ -31,13 +31,6 @@ impl Latencies {
     }
 }
 
-impl Latencies {
-    pub(crate) fn extend(&mut self, more: Self) {
-        self.sorted.extend(more.sorted);
-        self.sorted.sort_unstable();
-    }
-}
-
 impl FromIterator<Duration> for Latencies {
     fn from_iter<I: IntoIterator<Item = Duration>>(durations: I) -> Self {
         let mut sorted: Vec<Duration> = durations.into_iter().collect();

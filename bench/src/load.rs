@@ -59,6 +59,31 @@ pub(crate) async fn open(
     pace(client.clone(), Arc::clone(exchanges), schedule).await
 }
 
+/// The same with several kinds of requests, one of each in turn: what else happens to the machine happens to all of them.
+pub(crate) async fn in_turn<const N: usize>(
+    client: &Client,
+    kinds: [&Exchanges; N],
+    schedule: Schedule,
+) -> anyhow::Result<[Outcome; N]> {
+    let longest = kinds.iter().map(|kind| kind.len()).max().unwrap_or_default();
+    let places = (0..longest).flat_map(|place| kinds.iter().map(move |kind| (kind, place)));
+    let exchanges: Exchanges =
+        places.filter_map(|(kind, place)| kind.get(place % kind.len().max(1)).cloned()).collect();
+    let warm_up = Schedule { lasting: WARM_UP.min(schedule.lasting), ..schedule };
+    pace(client.clone(), Arc::clone(&exchanges), warm_up).await?;
+    let (start, mut requests) = send(client.clone(), exchanges, schedule).await?;
+    let mut tallies: [Tally; N] = std::array::from_fn(|_| Tally::default());
+    while let Some(request) = requests.join_next().await {
+        let (number, due, timing) = request?;
+        if let Some(tally) = tallies.get_mut(number % N) {
+            tally.count(due, timing);
+        }
+    }
+    let outcomes: Vec<Outcome> =
+        tallies.into_iter().map(|tally| tally.outcome(start)).collect::<Result<_, _>>()?;
+    outcomes.try_into().map_err(|_| anyhow::anyhow!("a kind of request is missing"))
+}
+
 /// A request that was sent: its number, when it was due, and what came of it.
 type Sent = (usize, Instant, anyhow::Result<Timing>);
 
@@ -241,6 +266,19 @@ mod tests {
         let schedule = Schedule { per_second: 1_000.0, lasting: Duration::from_millis(50) };
         let outcome = open(&client, &exchanges("mock-1"), schedule).await.unwrap();
         assert_eq!((outcome.whole.count(), outcome.failed), (50, 0));
+    }
+
+    #[tokio::test]
+    async fn kinds_of_requests_take_turns_and_are_told_apart() {
+        let client = mock().await;
+        let good = exchanges("mock-1");
+        let failing: Exchanges =
+            good.iter().map(|good| Exchange { done: "no such text", ..good.clone() }).collect();
+        let mixed: Exchanges = good.iter().chain(failing.iter()).cloned().collect();
+        let schedule = Schedule { per_second: 1_000.0, lasting: Duration::from_millis(60) };
+        let [plain, half] = in_turn(&client, [&good, &mixed], schedule).await.unwrap();
+        assert_eq!((plain.whole.count(), plain.failed), (30, 0));
+        assert_eq!((half.whole.count(), half.failed), (15, 15));
     }
 
     #[tokio::test]

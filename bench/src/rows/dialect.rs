@@ -10,10 +10,8 @@ use crate::load::{self, Exchanges, Outcome, Schedule};
 use crate::report::{Row, Verdict, added_ms, milliseconds, ms};
 use crate::server::external_id;
 
-/// Answers in one piece, a second.
+/// Answers in one piece, a second, of all surfaces together.
 const PER_SECOND: f64 = 100.0;
-/// Surfaces take turns so often, so that what else happens to the machine happens to all of them.
-const TURNS: u32 = 5;
 /// In milliseconds.
 const LONGEST: f64 = 0.2;
 
@@ -25,20 +23,20 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Row>> {
         chats("mock-1", None),
         responses("mock-1", r#""object":"response""#, r#""status":"completed""#, false),
     ];
-    let whole = in_turns(bench, &stage, &whole, PER_SECOND).await?;
+    let whole = in_turn(bench, &stage, &whole, PER_SECOND).await?;
     let streamed = [
         runs::streamed(&stage).await?,
         chats("mock-100", Some("[DONE]")),
         responses("mock-100", "event: response.output_text.delta", "event: response.completed", true),
     ];
-    let streamed = in_turns(bench, &stage, &streamed, bench.options.stream_rate).await?;
+    let streamed = in_turn(bench, &stage, &streamed, bench.options.stream_rate).await?;
     stage.server.stop()?;
     let first = row(
         "B1",
         format!("chat completion / response, JSON, beyond a native run, open loop {PER_SECOND}/s, p50"),
         whole.each_ref().map(|load| &load.whole),
-        "B1 at a low rate, and the same turn as a chat completion and as a response, whose smith is named by `user`: all three \
-         in turns, five times. Each is the median less that of the native run. The clock is that of B1.",
+        "B1 at a low rate, and the same turn as a chat completion and as a response, whose smith is named by `user`: one \
+         request of each in turn, for three times the seconds. Each is the median less that of the native run. The clock is that of B1.",
     );
     let second = row(
         "B2",
@@ -47,43 +45,22 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Row>> {
             bench.options.stream_rate
         ),
         streamed.each_ref().map(|load| &load.first),
-        "B2, and the same turn as a streamed chat completion and a streamed response, in turns, five times. The clock stops at \
-         the first chunk with text, and at the first `response.output_text.delta`.",
+        "B2, and the same turn as a streamed chat completion and a streamed response, one of each in turn, for three times the \
+         seconds. The clock stops at the first chunk with text, and at the first `response.output_text.delta`.",
     );
-    let failed = |loads: &[Load]| loads.iter().map(|load| load.failed).sum::<usize>();
+    let failed = |loads: &[Outcome]| loads.iter().map(|load| load.failed).sum::<usize>();
     Ok(vec![mark(first, failed(&whole)), mark(second, failed(&streamed))])
 }
 
-/// What came of one surface over all its turns.
-#[derive(Default)]
-struct Load {
-    first: Latencies,
-    whole: Latencies,
-    failed: usize,
-}
-
-impl Load {
-    fn add(&mut self, outcome: Outcome) {
-        self.first.extend(outcome.first);
-        self.whole.extend(outcome.whole);
-        self.failed += outcome.failed;
-    }
-}
-
-async fn in_turns(
+/// Sends as many requests to each surface as the rows of the native one have altogether.
+async fn in_turn(
     bench: &Bench,
     stage: &Stage,
     surfaces: &[Exchanges; 3],
     per_second: f64,
-) -> anyhow::Result<[Load; 3]> {
-    let schedule = Schedule { per_second, lasting: bench.options.lasting() / TURNS };
-    let mut loads: [Load; 3] = Default::default();
-    for _ in 0..TURNS {
-        for (exchanges, load) in surfaces.iter().zip(&mut loads) {
-            load.add(load::open(&stage.project.client, exchanges, schedule).await?);
-        }
-    }
-    Ok(loads)
+) -> anyhow::Result<[Outcome; 3]> {
+    let schedule = Schedule { per_second, lasting: 3 * bench.options.lasting() };
+    load::in_turn(&stage.project.client, surfaces.each_ref(), schedule).await
 }
 
 fn row(

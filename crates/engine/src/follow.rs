@@ -123,6 +123,11 @@ impl Follower {
     /// Waits until the run rests and returns its record. The frames up to there are still to be had.
     pub async fn rest(&mut self) -> Result<RunRecord, Problem> {
         self.skip_to_rest().await?;
+        self.record().await
+    }
+
+    /// Returns the record of the run as it stands.
+    pub async fn record(&self) -> Result<RunRecord, Problem> {
         if let Some(record) = self.ended() {
             return Ok(Arc::unwrap_or_clone(record));
         }

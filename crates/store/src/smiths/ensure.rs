@@ -1,6 +1,5 @@
 //! Ensuring a smith: the live one of an external id and an agent, or a new one.
 
-use domain::agents::Agent;
 use domain::ids::{AgentId, Id as _, SmithId};
 use domain::principals::Actor;
 use domain::smiths::{Overrides, Profile};
@@ -56,18 +55,14 @@ impl ProjectStore {
     ) -> Result<Ensured, EnsureError> {
         let mut races = 0;
         loop {
-            let agent = match new.agent {
-                None => self.default_agent().await?,
-                Some(agent) => self.agent(agent).await?.ok_or(EnsureError::NoAgent)?,
-            };
             let existing = match &new.external_id {
-                Some(external_id) => self.smith_of(external_id, agent.id).await?,
+                Some(external_id) => self.smith_of(external_id, new.agent).await?,
                 None => None,
             };
             let mut batch = Batch::new();
             let ensured = match existing {
                 Some(smith) => Ensured { smith, created: false },
-                None => Ensured { smith: self.add_smith(&mut batch, new, &agent).await?, created: true },
+                None => Ensured { smith: self.add_smith(&mut batch, new).await?, created: true },
             };
             if let Some(remember) = remember {
                 remember(&ensured)?.add_to(&mut batch, &self.store);
@@ -92,12 +87,11 @@ impl ProjectStore {
         }
     }
 
-    async fn add_smith(
-        &self,
-        batch: &mut Batch,
-        new: &NewSmith,
-        agent: &Agent,
-    ) -> Result<SmithRecord, EnsureError> {
+    async fn add_smith(&self, batch: &mut Batch, new: &NewSmith) -> Result<SmithRecord, EnsureError> {
+        let agent = match new.agent {
+            None => self.default_agent().await?,
+            Some(agent) => self.agent(agent).await?.ok_or(EnsureError::NoAgent)?,
+        };
         let ids = self.store.ids();
         let (id, now): (SmithId, _) = (ids.mint(), ids.now());
         if agent.live.active_version.is_none() {

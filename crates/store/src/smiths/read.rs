@@ -40,12 +40,23 @@ impl ProjectStore {
         self.one_smith(&picked, params![smith, self.project]).await
     }
 
-    /// Finds the live smith of an external id and an agent.
-    pub async fn smith_of(&self, external_id: &str, agent: AgentId) -> Result<Option<SmithRecord>, Error> {
+    /// Finds the live smith of an external id and an agent, without one: the project's default agent.
+    pub async fn smith_of(
+        &self,
+        external_id: &str,
+        agent: Option<AgentId>,
+    ) -> Result<Option<SmithRecord>, Error> {
+        let (which, agent) = match agent {
+            None => ("is_default = 1", None),
+            Some(agent) => ("archived_at is null and id = $3", Some(agent.into())),
+        };
         let picked = format!(
-            "select {OWN} from smiths where project_id = $1 and agent_id = $2 and external_id = $3 and archived_at is null"
+            "select {OWN} from smiths where project_id = $1 and external_id = $2 and archived_at is null \
+             and agent_id = (select id from agents where project_id = $1 and {which})"
         );
-        self.one_smith(&picked, params![self.project, agent, external_id]).await
+        let mut values = params![self.project, external_id];
+        values.extend(agent);
+        self.one_smith(&picked, values).await
     }
 
     /// Tells whether the project has a live smith of this id.

@@ -61,8 +61,7 @@ pub(super) async fn answer(
                 goes_on(problem, run)
             })?;
             let chunks = Chunks::new(run, told.created, told.model.clone(), include_usage);
-            let telling =
-                Telling { app: app.clone(), project: project.clone(), told, follower, chunks, guard };
+            let telling = Telling { app: app.clone(), told, follower, chunks, guard };
             event_stream(Body::from_stream(telling.stream()))
         }
     };
@@ -106,7 +105,6 @@ async fn said_since(app: &App, project: &ProjectStore, told: &Told) -> Result<St
 /// A stream of chunks under way.
 struct Telling {
     app: App,
-    project: ProjectStore,
     told: Told,
     follower: Follower,
     chunks: Chunks,
@@ -182,12 +180,8 @@ impl Telling {
             );
             return failure(&Problem::new(domain::Code::InternalError, message).after_work());
         }
-        let rested = match self.project.run(self.told.run).await {
-            Ok(Some(record)) => Self::rest(&record, last),
-            Ok(None) => Err(Problem::not_found("run")),
-            Err(error) => Err(error.into()),
-        };
-        match rested {
+        let record = self.follower.record().await;
+        match record.and_then(|record| Self::rest(&record, last)) {
             Ok((seq, rest)) => self.chunks.rest(seq, &rest),
             Err(problem) => failure(&problem.after_work()),
         }

@@ -48,16 +48,13 @@ struct Told {
     run: RunId,
     seal: SmithSeal,
     thread_id: String,
-    /// The response before anything came of it.
-    shell: Map<String, Value>,
     /// The seq from which on the frames are new to the caller.
     from: u64,
 }
 
 impl Told {
     fn of(record: &RunRecord, seal: SmithSeal, from: u64) -> Self {
-        let thread_id = record.thread_id.clone();
-        Self { run: record.id, seal, thread_id, shell: object::shell(record), from }
+        Self { run: record.id, seal, thread_id: record.thread_id.clone(), from }
     }
 }
 
@@ -142,9 +139,9 @@ pub(crate) async fn create(
         let response = repeated(&app, &project, &once, wanted).await?;
         return response.ok_or_else(|| Problem::internal().into());
     };
-    let shell = object::started(&started, &request);
-    let told = Told { run: started.id, seal, thread_id: started.thread_id, shell, from: 0 };
-    answer(&app, &project, told, wanted).await.map_err(|problem| match problem.after_work {
+    let told = Told { run: started.id, seal, thread_id: started.thread_id.clone(), from: 0 };
+    let shell = || object::started(&started, &request);
+    answer(&app, &project, told, shell, wanted).await.map_err(|problem| match problem.after_work {
         true => problem.into(),
         false => goes_on(problem, started.id).into(),
     })
@@ -231,15 +228,22 @@ async fn goes_on_with(
 ) -> Result<Response, Problem> {
     let Continued { record, seal, from } = continued;
     let from = reading::last_stretch(project, &seal, record.id, from).await?;
-    answer(app, project, Told::of(&record, seal, from), wanted).await
+    answer(app, project, Told::of(&record, seal, from), || object::shell(&record), wanted).await
 }
 
-/// Answers with a response once it rests, at once, or with its events.
-async fn answer(app: &App, project: &ProjectStore, told: Told, wanted: Wanted) -> Result<Response, Problem> {
-    let Told { run, seal, thread_id, shell, from } = told;
+/// Answers with a response once it rests, at once, or with its events. They begin with `shell`, the response before anything
+/// came of it.
+async fn answer(
+    app: &App,
+    project: &ProjectStore,
+    told: Told,
+    shell: impl FnOnce() -> Map<String, Value> + Send,
+    wanted: Wanted,
+) -> Result<Response, Problem> {
+    let Told { run, seal, thread_id, from } = told;
     let mut response = match wanted {
         Wanted::Events => {
-            let opened = Opened { run, seal, shell, facts: Facts::default() };
+            let opened = Opened { run, seal, shell: shell(), facts: Facts::default() };
             stream::follow(app, project.clone(), opened, From::Seq(from))?
         }
         Wanted::Background => {
@@ -283,7 +287,8 @@ async fn repeated(
         return Err(Problem::new(Code::IdempotencyInProgress, message).at("Idempotency-Key"));
     }
     let told = Told::of(&saved.record, saved.seal, 0);
-    let mut response = answer(app, project, told, wanted).await?;
+    let shell = || object::shell(&saved.record);
+    let mut response = answer(app, project, told, shell, wanted).await?;
     mark_as_replayed(&mut response);
     Ok(Some(response))
 }

@@ -66,7 +66,7 @@ impl Item {
 pub(super) struct Projection {
     run: RunId,
     /// The response as it is before anything came of it.
-    shell: Map<String, Value>,
+    pub(super) shell: Map<String, Value>,
     number: u64,
     told: Vec<Told>,
     /// The first item of the present stretch; None between stretches.
@@ -129,7 +129,16 @@ impl Projection {
 
     /// Takes the next frame of the log and returns the events that tell it.
     pub(super) fn apply(&mut self, seq: u64, frame: &Frame, facts: &Facts) -> Vec<Event> {
-        let mut to = Teller::new(self, seq);
+        self.fold(seq, frame, facts, true)
+    }
+
+    /// Takes the next frame of the log for somebody who wants to know only what came of it.
+    pub(super) fn take(&mut self, seq: u64, frame: &Frame, facts: &Facts) {
+        self.fold(seq, frame, facts, false);
+    }
+
+    fn fold(&mut self, seq: u64, frame: &Frame, facts: &Facts, is_heard: bool) -> Vec<Event> {
+        let mut to = Teller::new(self, seq, is_heard);
         to.begin();
         match frame {
             Frame::Started { .. } => {}

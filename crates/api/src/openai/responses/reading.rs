@@ -84,7 +84,7 @@ pub(super) async fn folded(
         for block in blocks {
             for (seq, frame) in (block.from..).zip(&block.frames) {
                 if (next..end).contains(&seq) {
-                    projection.apply(seq, frame, facts);
+                    projection.take(seq, frame, facts);
                 }
             }
             next = next.max(block.next);
@@ -97,7 +97,7 @@ pub(super) async fn folded(
 pub(super) async fn show(project: &ProjectStore, saved: &Saved, since: u64) -> Result<Value, Problem> {
     let facts = facts(project, saved).await?;
     let projection = folded(project, saved, &facts).await?;
-    Ok(shown(&projection, &saved.record, &facts, since))
+    Ok(shown(projection, &saved.record, &facts, since))
 }
 
 /// Shows a response whose run has come to rest, by the frames that its follower has. What a run without calls said is told
@@ -120,19 +120,19 @@ pub(super) async fn show_rested(
                 facts = self::facts(project, &saved(project, record.id).await?).await?;
                 has_journal = true;
             }
-            projection.apply(frame.seq, &frame.frame, &facts);
+            projection.take(frame.seq, &frame.frame, &facts);
             next = frame.seq.saturating_add(1);
         }
     }
-    Ok(shown(&projection, record, &facts, since))
+    Ok(shown(projection, record, &facts, since))
 }
 
-fn shown(projection: &Projection, record: &RunRecord, facts: &Facts, since: u64) -> Value {
-    let shell = object::shell(record);
+fn shown(projection: Projection, record: &RunRecord, facts: &Facts, since: u64) -> Value {
     let output = projection.output(since);
+    let Projection { shell, outcome, .. } = projection;
     let rests = record.status.is_final() || record.status.is_paused();
-    match projection.outcome.as_ref().filter(|_| rests) {
-        Some(outcome) => object::ended(shell, outcome, output, record.tokens, facts.ended_at),
+    match outcome.filter(|_| rests) {
+        Some(outcome) => object::ended(shell, &outcome, output, record.tokens, facts.ended_at),
         None => object::under_way(shell, record.status == Status::Queued, output),
     }
 }

@@ -122,5 +122,8 @@ impl Told {
 /// Appends an event. LF only, one `data:` line, ended by a blank line.
 fn encode(event: &Event, into: &mut Vec<u8>) {
     let Event { number, kind, data, .. } = event;
-    into.extend_from_slice(format!("event: {kind}\nid: {number}\ndata: {data}\n\n").as_bytes());
+    into.extend_from_slice(format!("event: {kind}\nid: {number}\ndata: ").as_bytes());
+    // A value is written to memory, and its keys are text: neither can fail.
+    let _ = serde_json::to_writer(&mut *into, data);
+    into.extend_from_slice(b"\n\n");
 }

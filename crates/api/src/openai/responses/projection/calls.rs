@@ -55,7 +55,7 @@ impl Teller<'_> {
         calling.index = self.add(Item::Made(item));
         self.tell(
             "response.mcp_call.in_progress",
-            json!({"item_id": calling.id, "output_index": calling.index}),
+            |_| json!({"item_id": calling.id, "output_index": calling.index}),
         );
         self.projection.calling.push(calling);
     }
@@ -85,7 +85,7 @@ impl Teller<'_> {
         };
         let item = self.render_call(&calling, call, facts, outcome);
         let kind = if is_error { "response.mcp_call.failed" } else { "response.mcp_call.completed" };
-        self.tell(kind, json!({"item_id": calling.id, "output_index": calling.index}));
+        self.tell(kind, |_| json!({"item_id": calling.id, "output_index": calling.index}));
         self.done_as(calling.index, item);
     }
 
@@ -119,11 +119,11 @@ impl Teller<'_> {
         let index = self.add(Item::Made(items::function_call(&id, call_id, name, "", IN_PROGRESS)));
         self.tell(
             "response.function_call_arguments.delta",
-            json!({"item_id": id, "output_index": index, "delta": arguments}),
+            |_| json!({"item_id": id, "output_index": index, "delta": arguments}),
         );
         self.tell(
             "response.function_call_arguments.done",
-            json!({"item_id": id, "output_index": index, "name": name, "arguments": arguments}),
+            |_| json!({"item_id": id, "output_index": index, "name": name, "arguments": arguments}),
         );
         self.done_as(index, items::function_call(&id, call_id, name, arguments, COMPLETED));
     }
@@ -154,7 +154,7 @@ impl Teller<'_> {
             item.insert("error".to_owned(), Value::from(error));
             self.tell(
                 "response.mcp_call.failed",
-                json!({"item_id": calling.id, "output_index": calling.index}),
+                |_| json!({"item_id": calling.id, "output_index": calling.index}),
             );
             self.done_as(calling.index, Value::Object(item));
         }

@@ -74,11 +74,11 @@ impl Teller<'_> {
         match kind {
             Spoken::Message => self.tell(
                 "response.output_text.delta",
-                json!({"item_id": id, "output_index": index, "content_index": 0, "delta": delta, "logprobs": []}),
+                |_| json!({"item_id": id, "output_index": index, "content_index": 0, "delta": delta, "logprobs": []}),
             ),
             Spoken::Reasoning => self.tell(
                 "response.reasoning_summary_text.delta",
-                json!({"item_id": id, "output_index": index, "summary_index": 0, "delta": delta}),
+                |_| json!({"item_id": id, "output_index": index, "summary_index": 0, "delta": delta}),
             ),
         }
     }
@@ -119,11 +119,11 @@ impl Teller<'_> {
         match kind {
             Spoken::Message => self.tell(
                 "response.output_text.done",
-                json!({"item_id": id, "output_index": index, "content_index": 0, "text": text, "logprobs": []}),
+                |_| json!({"item_id": id, "output_index": index, "content_index": 0, "text": text, "logprobs": []}),
             ),
             Spoken::Reasoning => self.tell(
                 "response.reasoning_summary_text.done",
-                json!({"item_id": id, "output_index": index, "summary_index": 0, "text": text}),
+                |_| json!({"item_id": id, "output_index": index, "summary_index": 0, "text": text}),
             ),
         }
         self.tell_part(kind, Bracket::Done, &id, index, &text);
@@ -145,7 +145,7 @@ impl Teller<'_> {
                 let part = items::text_part(text);
                 self.tell(
                     event,
-                    json!({"item_id": id, "output_index": index, "content_index": 0, "part": part}),
+                    |_| json!({"item_id": id, "output_index": index, "content_index": 0, "part": part}),
                 );
             }
             Spoken::Reasoning => {
@@ -156,7 +156,7 @@ impl Teller<'_> {
                 let part = items::summary_part(text);
                 self.tell(
                     event,
-                    json!({"item_id": id, "output_index": index, "summary_index": 0, "part": part}),
+                    |_| json!({"item_id": id, "output_index": index, "summary_index": 0, "part": part}),
                 );
             }
         }

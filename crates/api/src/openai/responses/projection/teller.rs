@@ -12,28 +12,31 @@ use crate::openai::responses::object::{self, Outcome};
 pub(super) struct Teller<'a> {
     pub(super) projection: &'a mut Projection,
     pub(super) seq: u64,
-    events: Vec<Event>,
+    /// None: nobody wants to hear of it.
+    events: Option<Vec<Event>>,
 }
 
 impl<'a> Teller<'a> {
-    pub(super) fn new(projection: &'a mut Projection, seq: u64) -> Self {
-        Self { projection, seq, events: Vec::new() }
+    pub(super) fn new(projection: &'a mut Projection, seq: u64, is_heard: bool) -> Self {
+        Self { projection, seq, events: is_heard.then(Vec::new) }
     }
 
     pub(super) fn events(self) -> Vec<Event> {
-        self.events
+        self.events.unwrap_or_default()
     }
 
-    pub(super) fn tell(&mut self, kind: &'static str, fields: Value) {
+    /// Tells an event, whose fields are made only for somebody who hears it. It counts in any case.
+    pub(super) fn tell(&mut self, kind: &'static str, fields: impl FnOnce(&Projection) -> Value) {
+        let number = self.projection.number;
+        self.projection.number = number.saturating_add(1);
+        let Some(events) = &mut self.events else { return };
         let mut data = Map::new();
         data.insert("type".to_owned(), Value::from(kind));
-        data.insert("sequence_number".to_owned(), Value::from(self.projection.number));
-        if let Value::Object(fields) = fields {
+        data.insert("sequence_number".to_owned(), Value::from(number));
+        if let Value::Object(fields) = fields(self.projection) {
             data.extend(fields);
         }
-        let number = self.projection.number;
-        self.events.push(Event { number, seq: self.seq, kind, data: Value::Object(data) });
-        self.projection.number = number.saturating_add(1);
+        events.push(Event { number, seq: self.seq, kind, data: Value::Object(data) });
     }
 
     /// Opens a stretch with the first frame of it.
@@ -44,24 +47,28 @@ impl<'a> Teller<'a> {
         self.projection.stretch = Some(self.projection.told.len());
         self.projection.pending.clear();
         self.projection.outcome = None;
-        let response = Value::Object(self.projection.shell.clone());
-        self.tell("response.created", json!({"response": response}));
-        self.tell("response.in_progress", json!({"response": response}));
+        let shell = |projection: &Projection| with_response(Value::Object(projection.shell.clone()));
+        self.tell("response.created", shell);
+        self.tell("response.in_progress", shell);
     }
 
     /// Adds an item and returns its place.
     pub(super) fn add(&mut self, item: Item) -> usize {
         let index = self.projection.told.len();
-        self.tell("response.output_item.added", json!({"output_index": index, "item": item.made()}));
+        self.tell("response.output_item.added", |_| json!({"output_index": index, "item": item.made()}));
         self.projection.told.push(Told { item, seq: self.seq, is_void: false });
         index
     }
 
     /// Ends an item as it is.
     pub(super) fn done(&mut self, index: usize) {
-        let Some(told) = self.projection.told.get(index) else { return };
-        let item = told.item.made();
-        self.tell("response.output_item.done", json!({"output_index": index, "item": item}));
+        if index >= self.projection.told.len() {
+            return;
+        }
+        self.tell("response.output_item.done", |projection| {
+            let item = projection.told.get(index).map(|told| told.item.made());
+            json!({"output_index": index, "item": item})
+        });
     }
 
     /// Ends an item with its final form.
@@ -107,7 +114,7 @@ impl<'a> Teller<'a> {
     /// Tells an error twice over: some clients read it flat and some nested.
     pub(super) fn error(&mut self, kind: &str, code: &str, message: &str) {
         let nested = json!({"message": message, "type": kind, "param": null, "code": code});
-        self.tell("error", json!({"message": message, "code": code, "param": null, "error": nested}));
+        self.tell("error", |_| json!({"message": message, "code": code, "param": null, "error": nested}));
     }
 
     /// Closes the stretch.
@@ -115,21 +122,24 @@ impl<'a> Teller<'a> {
         self.cut_calls();
         let first = self.projection.stretch.take().unwrap_or_default();
         let since = self.projection.told.get(first).map_or(u64::MAX, |told| told.seq);
-        let response = object::ended(
-            self.projection.shell.clone(),
-            &outcome,
-            self.projection.output(since),
-            facts.tokens_at(self.seq),
-            facts.ended_at.filter(|_| outcome != Outcome::Paused),
-        );
         let kind = match outcome {
             Outcome::Completed | Outcome::Paused => "response.completed",
             Outcome::Incomplete(_) => "response.incomplete",
             Outcome::Failed { .. } | Outcome::Cancelled { .. } => "response.failed",
         };
+        let ended_at = facts.ended_at.filter(|_| outcome != Outcome::Paused);
+        let tokens = facts.tokens_at(self.seq);
+        self.tell(kind, |projection| {
+            let (shell, output) = (projection.shell.clone(), projection.output(since));
+            with_response(object::ended(shell, &outcome, output, tokens, ended_at))
+        });
         self.projection.outcome = Some(outcome);
-        self.tell(kind, json!({"response": response}));
     }
+}
+
+/// Makes the fields of an event with the whole response in it.
+fn with_response(response: Value) -> Value {
+    Value::Object(Map::from_iter([("response".to_owned(), response)]))
 }
 
 /// Says of a response that somebody has stopped it.
