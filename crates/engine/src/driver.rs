@@ -5,6 +5,7 @@
 
 mod commit;
 mod model;
+mod starting;
 mod tools;
 mod under_way;
 
@@ -24,6 +25,7 @@ use crate::{Inner, cancel, context, structured};
 
 use commit::Pending;
 pub(crate) use commit::{pause_of, published, result_of};
+pub(crate) use starting::Starting;
 pub(crate) use tools::cut;
 
 /// Why a driver let go of a run.
@@ -45,6 +47,8 @@ pub(crate) enum Left {
     Unreadable,
     /// The run broke its driver, or the database is there and refuses what was to be written; that counts like a crash.
     Crashed,
+    /// The run was not stored, so there is none.
+    NotStored,
 }
 
 /// Where a driver has its run from.
@@ -71,6 +75,7 @@ enum Stop {
     Broken,
     Unreadable,
     Crashed,
+    NotStored,
 }
 
 pub(crate) struct Driver {
@@ -85,6 +90,8 @@ pub(crate) struct Driver {
     /// The next seq that is not on disk yet.
     stored_seq: u64,
     pending: Pending,
+    /// The storing of the run itself, while it is under way.
+    starting: Option<Starting>,
     origin: Origin,
     /// Whether nothing can have been said on the thread before.
     is_fresh_thread: bool,
@@ -133,6 +140,7 @@ impl Driver {
             position,
             stored_seq,
             pending: Pending::default(),
+            starting: None,
             origin,
             is_fresh_thread: false,
             choice: None,
@@ -157,12 +165,30 @@ impl Driver {
         choice: Choice,
         stop: CancellationToken,
     ) -> Result<Self, Problem> {
-        let mut driver = Self::resume(engine, saved, Origin::Lane, stop)?;
-        driver.is_fresh_thread = thread == Thread::Fresh;
-        driver.choice = Some(choice);
+        let driver = Self::resume(engine, saved, Origin::Lane, stop)?.beginning(thread, choice);
         let window = driver.engine.hub.window();
         driver.topic.publish(published(driver.record.id, 0, beginning), None, window);
         Ok(driver)
+    }
+
+    /// Takes up a run that is being stored.
+    pub(crate) fn begin_meanwhile(
+        engine: Arc<Inner>,
+        saved: Saved,
+        starting: Starting,
+        thread: Thread,
+        choice: Choice,
+        stop: CancellationToken,
+    ) -> Result<Self, Problem> {
+        let mut driver = Self::resume(engine, saved, Origin::Lane, stop)?.beginning(thread, choice);
+        driver.starting = Some(starting);
+        Ok(driver)
+    }
+
+    fn beginning(mut self, thread: Thread, choice: Choice) -> Self {
+        self.is_fresh_thread = thread == Thread::Fresh;
+        self.choice = Some(choice);
+        self
     }
 
     pub(crate) fn record(&self) -> &RunRecord {
@@ -182,6 +208,7 @@ impl Driver {
             Stop::Broken => Left::Broken,
             Stop::Unreadable => Left::Unreadable,
             Stop::Crashed => Left::Crashed,
+            Stop::NotStored => Left::NotStored,
             Stop::HandOver => {
                 let node = self.record.owner.unwrap_or_default();
                 let released =
@@ -219,8 +246,11 @@ impl Driver {
                         }
                         self.apply(Input::Resumed)?;
                     }
-                    // Nothing is called before what led to it is on disk.
-                    self.flush().await?;
+                    // Nothing is called before what led to it is on disk, but the first model of a run that is sure to be
+                    // stored.
+                    if self.starting.is_none() {
+                        self.flush().await?;
+                    }
                     self.call_model().await?;
                 }
                 Action::CallTools(calls) => self.call_tools(calls).await?,

@@ -31,7 +31,7 @@ use domain::ids::RunId;
 use futures::FutureExt as _;
 use models::Models;
 use store::Store;
-use store::runs::NodeId;
+use store::runs::{NodeId, StartError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -76,6 +76,8 @@ pub(crate) struct Inner {
     registrations: AtomicU64,
     /// Whether other nodes share the database now.
     peers: AtomicBool,
+    /// Whether the database did not let the last run be stored.
+    fails_to_store: AtomicBool,
 }
 
 impl Engine {
@@ -101,6 +103,7 @@ impl Engine {
             drivers: Mutex::default(),
             registrations: AtomicU64::new(0),
             peers: AtomicBool::new(false),
+            fails_to_store: AtomicBool::new(false),
             store,
             keys,
             models,
@@ -149,6 +152,16 @@ impl Inner {
 
     pub(crate) fn has_peers(&self) -> bool {
         self.peers.load(Ordering::Relaxed)
+    }
+
+    /// Tells whether the last run that was to be stored could be.
+    fn stores_well(&self) -> bool {
+        !self.fails_to_store.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether the database let a run be stored. What it had against a run is nothing against it.
+    fn note_storing(&self, error: Option<&StartError>) {
+        self.fails_to_store.store(matches!(error, Some(StartError::Store(_))), Ordering::Relaxed);
     }
 
     /// Stops this node's driver of a run, because the run was taken from it. Returns whether there is one.
@@ -203,7 +216,7 @@ impl Inner {
                 Left::Broken => inner.give_back(run, fence).await,
                 Left::Unreadable => inner.set_aside(run, fence, crashes),
                 Left::Crashed => inner.count_crash(run, fence, crashes).await,
-                Left::HandedOver | Left::Paused => {}
+                Left::HandedOver | Left::Paused | Left::NotStored => {}
             }
         });
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use domain::content::Message;
+use domain::frames::Frame;
 use domain::ids::{AgentId, MintedThreadId, RunId, SmithId};
 use domain::items::Item;
 use domain::overlay::{Overlay, ToolChoice};
@@ -17,10 +18,12 @@ use store::runs::{
     JournalEntry, NewFrames, NewRun, RunConfig, RunRecord, RunRequest, Saved, StartError, Started,
 };
 use store::{ProjectStore, SmithSeal};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::driver::Thread;
+use crate::driver::{Starting, Thread};
+use crate::keys::Choice;
 use crate::toolbox::{Gathered, Requested};
-use crate::{Driver, Engine, attachments, context, structured};
+use crate::{Driver, Engine, Inner, attachments, context, structured};
 
 /// What a run is to do, for whom and as whom.
 pub struct StartRun {
@@ -179,69 +182,89 @@ impl Engine {
                 rendered_instructions: start.rendered_instructions,
             },
             node,
-            beginning: (entry.clone(), NewFrames { from: 0, frames: frames.clone() }),
+            beginning: (entry, NewFrames { from: 0, frames: frames.clone() }),
             waiting: inner.options.max_waiting_per_thread,
             files,
             remember,
             at: now,
         };
-        let started = match project.start_run(&start.seal, &run).await {
-            Ok(started) => started,
-            Err(StartError::KeyTaken) => return Ok(None),
-            Err(error) => return Err(refusal(error)),
+        let is_certain =
+            thread == Thread::Fresh && run.remember.is_none() && run.files.is_empty() && inner.stores_well();
+        let begun = Begun { run, seal: start.seal, frames, choice, thread, place };
+        let started = match is_certain {
+            true => inner.start_meanwhile(project, begun).await,
+            false => inner.start_stored(project, begun).await,
+        };
+        let status = match started? {
+            None => return Ok(None),
+            Some(Started::Running) => Status::Running,
+            Some(Started::Queued) => Status::Queued,
         };
         metrics::counter!("ingram_runs_started_total").increment(1);
-        let status = match started {
-            Started::Running => Status::Running,
-            Started::Queued => Status::Queued,
-        };
+        Ok(Some(StartedRun { id, thread_id, status, model, created_at: now }))
+    }
+}
+
+/// A run that can begin.
+struct Begun {
+    run: NewRun,
+    seal: SmithSeal,
+    frames: Vec<Frame>,
+    choice: Choice,
+    thread: Thread,
+    place: OwnedSemaphorePermit,
+}
+
+impl Inner {
+    /// Stores a run and then drives it. None when a request with the same idempotency key was faster.
+    async fn start_stored(
+        self: &Arc<Self>,
+        project: &ProjectStore,
+        begun: Begun,
+    ) -> Result<Option<Started>, Problem> {
+        let Begun { run, seal, frames, choice, thread, place } = begun;
+        let started = project.start_run(&seal, &run).await;
+        self.note_storing(started.as_ref().err());
         match started {
-            Started::Running => {
-                let saved = Saved {
-                    record: RunRecord {
-                        id,
-                        project: project.id(),
-                        smith: run.smith,
-                        agent: run.agent,
-                        agent_version: run.agent_version,
-                        thread_id: run.thread_id,
-                        status,
-                        channel: run.channel,
-                        model: run.model,
-                        owner: Some(node),
-                        fence: 1,
-                        crashes: 0,
-                        next_seq: entry.next_seq,
-                        stop_reason: None,
-                        tokens: None,
-                        actor: Some(run.actor),
-                        request: run.request,
-                        result: None,
-                        created_at: now,
-                        updated_at: now,
-                    },
-                    config: run.config,
-                    journal: vec![entry],
-                    seal: start.seal,
-                };
-                let registration = inner.register(id);
-                let driver = Driver::begin(
-                    Arc::clone(inner),
-                    saved,
-                    frames,
-                    thread,
-                    choice,
-                    registration.stop.clone(),
-                )?;
-                inner.spawn(driver, registration, place);
+            Ok(Started::Running) => {
+                let registration = self.register(run.id);
+                let saved = saved(project, run, seal);
+                let stop = registration.stop.clone();
+                let driver = Driver::begin(Arc::clone(self), saved, frames, thread, choice, stop)?;
+                self.spawn(driver, registration, place);
+                Ok(Some(Started::Running))
             }
-            Started::Queued => {
+            Ok(Started::Queued) => {
                 drop(place);
                 // The run before may have ended between the look at the lane and the commit.
-                inner.move_lane_on(run.smith, &run.thread_id).await;
+                self.move_lane_on(run.smith, &run.thread_id).await;
+                Ok(Some(Started::Queued))
             }
+            Err(StartError::KeyTaken) => Ok(None),
+            Err(error) => Err(refusal(error)),
         }
-        Ok(Some(StartedRun { id, thread_id, status, model, created_at: now }))
+    }
+
+    /// Stores a run while its model is being called. Only for runs that nothing but a database that fails can keep from being
+    /// stored: what a model says to one that is not goes nowhere, and is paid for.
+    async fn start_meanwhile(
+        self: &Arc<Self>,
+        project: &ProjectStore,
+        begun: Begun,
+    ) -> Result<Option<Started>, Problem> {
+        let Begun { run, seal, frames, choice, thread, place } = begun;
+        let registration = self.register(run.id);
+        let saved = saved(project, run.clone(), seal.clone());
+        let (tell, told) = oneshot::channel();
+        let (id, project) = (run.id, project.clone());
+        let commit = async move { project.start_run(&seal, &run).await };
+        let starting = Starting::send(id, frames, commit, tell).await;
+        let stop = registration.stop.clone();
+        let driver = Driver::begin_meanwhile(Arc::clone(self), saved, starting, thread, choice, stop)?;
+        self.spawn(driver, registration, place);
+        let started = told.await.map_err(|_| Problem::internal())?;
+        self.note_storing(started.as_ref().err());
+        started.map(Some).map_err(refusal)
     }
 }
 
@@ -269,6 +292,34 @@ impl Engine {
         };
         Err(Problem::new(Code::InvalidToolChoice, message).at("tool_choice"))
     }
+}
+
+/// Makes of a run that was stored running what its driver takes up.
+fn saved(project: &ProjectStore, run: NewRun, seal: SmithSeal) -> Saved {
+    let (entry, _) = run.beginning;
+    let record = RunRecord {
+        id: run.id,
+        project: project.id(),
+        smith: run.smith,
+        agent: run.agent,
+        agent_version: run.agent_version,
+        thread_id: run.thread_id,
+        status: Status::Running,
+        channel: run.channel,
+        model: run.model,
+        owner: Some(run.node),
+        fence: 1,
+        crashes: 0,
+        next_seq: entry.next_seq,
+        stop_reason: None,
+        tokens: None,
+        actor: Some(run.actor),
+        request: run.request,
+        result: None,
+        created_at: run.at,
+        updated_at: run.at,
+    };
+    Saved { record, config: run.config, journal: vec![entry], seal }
 }
 
 fn refusal(error: StartError) -> Problem {

@@ -5,6 +5,7 @@ mod conversations;
 mod embeddings;
 mod identity;
 mod item_ids;
+mod json;
 mod labels;
 mod models;
 mod pages;

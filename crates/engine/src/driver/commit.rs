@@ -53,7 +53,7 @@ pub(super) struct News {
 impl Driver {
     /// Tells whether what is pending has to go to disk now: somebody waits for it, or it has waited long enough.
     pub(super) fn is_due(&mut self) -> bool {
-        if self.pending.is_empty() {
+        if self.pending.is_empty() || self.starting.is_some() {
             return false;
         }
         // Followers on other nodes are not known here.
@@ -137,6 +137,7 @@ impl Driver {
     }
 
     pub(super) async fn flush(&mut self) -> Result<(), Stop> {
+        self.settle_start().await?;
         if self.pending.is_empty() {
             return Ok(());
         }

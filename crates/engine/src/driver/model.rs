@@ -75,9 +75,14 @@ impl Driver {
         self.tell_missing()?;
         let (credentials, request) = match prepared {
             Ok(prepared) => prepared,
-            // The run can wait for the database; only what the database has nothing to do with ends it.
-            Err(problem) if problem.code == Code::StorageUnavailable => return Err(Stop::Broken),
-            Err(problem) => return self.call_failed(problem.code, problem.message, false),
+            Err(problem) => {
+                self.settle_start().await?;
+                // The run can wait for the database; only what the database has nothing to do with ends it.
+                return match problem.code {
+                    Code::StorageUnavailable => Err(Stop::Broken),
+                    code => self.call_failed(code, problem.message, false),
+                };
+            }
         };
         // Text that has to have a form, or must be none, is passed on once it is known to be what was asked for.
         let hold = self.record.request.response_format.is_some()
@@ -92,15 +97,24 @@ impl Driver {
             if commit.is_none() && self.is_due() {
                 commit = Some(self.start_commit());
             }
-            let lingers = self.pending.due.filter(|_| commit.is_none());
+            let lingers = self.pending.due.filter(|_| commit.is_none() && self.starting.is_none());
             let full = self.pending.bytes > self.engine.options.max_pending_bytes;
             let event = tokio::select! {
                 biased;
-                () = stop.cancelled() => return Err(Stop::Superseded),
+                () = stop.cancelled() => {
+                    self.settle_start().await?;
+                    return Err(Stop::Superseded);
+                }
                 () = drained.cancelled() => {
                     self.settle(&mut commit).await?;
                     self.flush().await?;
                     return Err(Stop::HandOver);
+                }
+                outcome = async { match self.starting.as_mut() { Some(starting) => starting.outcome().await, None => std::future::pending().await } } => {
+                    if let Some(starting) = self.starting.take() {
+                        self.stored(starting, outcome)?;
+                    }
+                    None
                 }
                 kept = async { match commit.as_mut() { Some((commit, _)) => commit.await, None => std::future::pending().await } } => {
                     let news = commit.take().map(|(_, news)| news).unwrap_or_default();
@@ -142,6 +156,7 @@ impl Driver {
 
     /// Waits for the commit under way, if there is one.
     async fn settle(&mut self, commit: &mut Option<(Commit, News)>) -> Result<(), Stop> {
+        self.settle_start().await?;
         let Some((commit, news)) = commit.take() else { return Ok(()) };
         let kept = commit.await;
         self.kept(kept, news)

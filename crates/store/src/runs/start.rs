@@ -13,6 +13,7 @@ use crate::idempotency::Remember;
 use crate::{Batch, Error, ProjectStore};
 
 /// A run that is to be stored, and how it begins should its lane be free.
+#[derive(Clone)]
 pub struct NewRun {
     pub id: RunId,
     pub smith: SmithId,

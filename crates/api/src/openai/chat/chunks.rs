@@ -3,14 +3,17 @@
 use domain::frames::Frame;
 use domain::ids::RunId;
 use domain::{Code, Problem};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::completion::Rest;
 use crate::errors::envelope;
+use crate::openai::json::write_json;
 
 /// Turns the frames of a run into the chunks of a completion.
 pub(super) struct Chunks {
-    run: RunId,
+    /// The run, as the id of the completion.
+    id: String,
     created: i64,
     model: String,
     include_usage: bool,
@@ -20,35 +23,66 @@ pub(super) struct Chunks {
     to_skip: String,
 }
 
+/// A chunk on the wire. Each word of an answer is one, so they are written without detours.
+#[derive(Serialize)]
+struct Chunk<'a, C> {
+    id: &'a str,
+    object: &'static str,
+    created: i64,
+    model: &'a str,
+    choices: C,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<&'a Value>,
+}
+
+#[derive(Serialize)]
+struct Choice<'a, D> {
+    index: u32,
+    delta: D,
+    /// Always null.
+    logprobs: (),
+    finish_reason: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Said<'a> {
+    content: &'a str,
+}
+
 /// The end of a stream.
 pub(super) const DONE: &[u8] = b"data: [DONE]\n\n";
 
 impl Chunks {
     pub(super) fn new(run: RunId, created: i64, model: String, include_usage: bool) -> Self {
-        Self { run, created, model, include_usage, saying: Vec::new(), to_skip: String::new() }
-    }
-
-    fn chunk(&self, delta: &Value, finish_reason: Option<&str>) -> Value {
-        let choice = json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason});
-        self.with_choices(&[choice], &Value::Null)
-    }
-
-    fn with_choices(&self, choices: &[Value], usage: &Value) -> Value {
-        let mut chunk = Map::new();
-        chunk.insert("id".to_owned(), self.run.to_string().into());
-        chunk.insert("object".to_owned(), "chat.completion.chunk".into());
-        chunk.insert("created".to_owned(), self.created.into());
-        chunk.insert("model".to_owned(), self.model.clone().into());
-        chunk.insert("choices".to_owned(), choices.into());
-        if self.include_usage {
-            chunk.insert("usage".to_owned(), usage.clone());
+        Self {
+            id: run.to_string(),
+            created,
+            model,
+            include_usage,
+            saying: Vec::new(),
+            to_skip: String::new(),
         }
-        Value::Object(chunk)
+    }
+
+    /// Makes a chunk with a piece of the message.
+    fn piece<'a, D>(&'a self, delta: D, finish_reason: Option<&'a str>) -> Chunk<'a, [Choice<'a, D>; 1]> {
+        self.chunk([Choice { index: 0, delta, logprobs: (), finish_reason }], &Value::Null)
+    }
+
+    fn chunk<'a, C>(&'a self, choices: C, usage: &'a Value) -> Chunk<'a, C> {
+        Chunk {
+            id: &self.id,
+            object: "chat.completion.chunk",
+            created: self.created,
+            model: &self.model,
+            choices,
+            usage: self.include_usage.then_some(usage),
+        }
     }
 
     /// Opens the message.
     pub(super) fn opening(&self) -> Vec<u8> {
-        event(None, &self.chunk(&json!({"role": "assistant", "content": ""}), None))
+        event(None, &self.piece(json!({"role": "assistant", "content": ""}), None))
     }
 
     /// Tells what a frame says that does not end the stream. Tools that the server runs are invisible.
@@ -60,7 +94,7 @@ impl Chunks {
                 if new.is_empty() {
                     return Ok(Vec::new());
                 }
-                Ok(event(Some(seq), &self.chunk(&json!({"content": new}), None)))
+                Ok(event(Some(seq), &self.piece(Said { content: new }, None)))
             }
             // Chats show no thinking, and it can come again while what was said is repeated.
             Frame::Reasoning { .. } => Ok(Vec::new()),
@@ -102,7 +136,7 @@ impl Chunks {
         let message = format!(
             "The server went down in the middle of this answer, and the new one differs from what was sent. Read the whole answer \
              from the run {}.",
-            self.run
+            self.id
         );
         Problem::new(Code::ResumeFailed, message).after_work()
     }
@@ -117,16 +151,16 @@ impl Chunks {
                 "type": call.r#type,
                 "function": {"name": call.function.name, "arguments": call.function.arguments},
             }]});
-            bytes.extend(event(None, &self.chunk(&delta, None)));
+            bytes.extend(event(None, &self.piece(delta, None)));
         }
-        let end = self.chunk(&json!({}), Some(rest.finish_reason));
+        let end = self.piece(json!({}), Some(rest.finish_reason));
         // The last chunk of a frame carries its seq.
         let with_usage = self.include_usage;
         bytes.extend(event(Some(seq).filter(|_| !with_usage), &end));
         if with_usage {
             let nothing = || json!({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0});
-            let chunk = self.with_choices(&[], &rest.usage.clone().unwrap_or_else(nothing));
-            bytes.extend(event(Some(seq), &chunk));
+            let usage = rest.usage.clone().unwrap_or_else(nothing);
+            bytes.extend(event(Some(seq), &self.chunk([(); 0], &usage)));
         }
         bytes.extend_from_slice(DONE);
         bytes
@@ -140,9 +174,12 @@ pub(super) fn failure(problem: &Problem) -> Vec<u8> {
     bytes
 }
 
-fn event(seq: Option<u64>, payload: &Value) -> Vec<u8> {
-    let id = seq.map_or_else(String::new, |seq| format!("id: {seq}\n"));
-    format!("{id}data: {payload}\n\n").into_bytes()
+fn event(seq: Option<u64>, payload: &impl Serialize) -> Vec<u8> {
+    let mut bytes = seq.map_or_else(Vec::new, |seq| format!("id: {seq}\n").into_bytes());
+    bytes.extend_from_slice(b"data: ");
+    write_json(payload, &mut bytes);
+    bytes.extend_from_slice(b"\n\n");
+    bytes
 }
 
 #[cfg(test)]

@@ -32,7 +32,8 @@ pub(super) struct Event {
     /// The frame that it was made from.
     pub(super) seq: u64,
     pub(super) kind: &'static str,
-    pub(super) data: Value,
+    /// JSON.
+    pub(super) data: Vec<u8>,
 }
 
 /// An item that was told.

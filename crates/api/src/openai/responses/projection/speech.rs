@@ -1,5 +1,6 @@
 //! What a model says and lets be seen of its thinking: items that grow.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::teller::Teller;
@@ -72,10 +73,13 @@ impl Teller<'_> {
         speech.deltas.push((seq, speech.text.len()));
         let id = speech.id.clone();
         match kind {
-            Spoken::Message => self.tell(
-                "response.output_text.delta",
-                |_| json!({"item_id": id, "output_index": index, "content_index": 0, "delta": delta, "logprobs": []}),
-            ),
+            Spoken::Message => self.tell("response.output_text.delta", |_| Delta {
+                item_id: &id,
+                output_index: index,
+                content_index: 0,
+                delta,
+                logprobs: [],
+            }),
             Spoken::Reasoning => self.tell(
                 "response.reasoning_summary_text.delta",
                 |_| json!({"item_id": id, "output_index": index, "summary_index": 0, "delta": delta}),
@@ -174,6 +178,17 @@ impl Teller<'_> {
             }
         }
     }
+}
+
+/// A piece of a message on the wire.
+#[derive(Serialize)]
+struct Delta<'a> {
+    item_id: &'a str,
+    output_index: usize,
+    content_index: usize,
+    delta: &'a str,
+    /// Always empty.
+    logprobs: [(); 0],
 }
 
 /// The ends of a part.

@@ -1,12 +1,29 @@
 //! Telling one frame: events, the brackets of a stretch, and how it ends.
 
 use domain::{Code, Problem};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::value::to_raw_value;
+use serde_json::{Value, json};
 
 use super::{Event, Item, Projection, Told};
+use crate::openai::json::write_json;
 use crate::openai::responses::facts::Facts;
 use crate::openai::responses::items::INCOMPLETE;
 use crate::openai::responses::object::{self, Outcome};
+
+/// The data of an event on the wire. Each word of an answer is one, so they are written without detours.
+#[derive(Serialize)]
+struct Data<F> {
+    r#type: &'static str,
+    sequence_number: u64,
+    #[serde(flatten)]
+    fields: F,
+}
+
+#[derive(Serialize)]
+struct WithResponse<R> {
+    response: R,
+}
 
 /// The telling of one frame.
 pub(super) struct Teller<'a> {
@@ -26,17 +43,14 @@ impl<'a> Teller<'a> {
     }
 
     /// Tells an event, whose fields are made only for somebody who hears it. It counts in any case.
-    pub(super) fn tell(&mut self, kind: &'static str, fields: impl FnOnce(&Projection) -> Value) {
+    pub(super) fn tell<F: Serialize>(&mut self, kind: &'static str, fields: impl FnOnce(&Projection) -> F) {
         let number = self.projection.number;
         self.projection.number = number.saturating_add(1);
         let Some(events) = &mut self.events else { return };
-        let mut data = Map::new();
-        data.insert("type".to_owned(), Value::from(kind));
-        data.insert("sequence_number".to_owned(), Value::from(number));
-        if let Value::Object(fields) = fields(self.projection) {
-            data.extend(fields);
-        }
-        events.push(Event { number, seq: self.seq, kind, data: Value::Object(data) });
+        let mut data = Vec::new();
+        let fields = fields(self.projection);
+        write_json(&Data { r#type: kind, sequence_number: number, fields }, &mut data);
+        events.push(Event { number, seq: self.seq, kind, data });
     }
 
     /// Opens a stretch with the first frame of it.
@@ -47,9 +61,10 @@ impl<'a> Teller<'a> {
         self.projection.stretch = Some(self.projection.told.len());
         self.projection.pending.clear();
         self.projection.outcome = None;
-        let shell = |projection: &Projection| with_response(Value::Object(projection.shell.clone()));
-        self.tell("response.created", shell);
-        self.tell("response.in_progress", shell);
+        // Both show the same, so it is written once.
+        let shell = self.events.as_ref().and_then(|_| to_raw_value(&self.projection.shell).ok());
+        self.tell("response.created", |_| WithResponse { response: &shell });
+        self.tell("response.in_progress", |_| WithResponse { response: &shell });
     }
 
     /// Adds an item and returns its place.
@@ -131,15 +146,10 @@ impl<'a> Teller<'a> {
         let tokens = facts.tokens_at(self.seq);
         self.tell(kind, |projection| {
             let (shell, output) = (projection.shell.clone(), projection.output(since));
-            with_response(object::ended(shell, &outcome, output, tokens, ended_at))
+            WithResponse { response: object::ended(shell, &outcome, output, tokens, ended_at) }
         });
         self.projection.outcome = Some(outcome);
     }
-}
-
-/// Makes the fields of an event with the whole response in it.
-fn with_response(response: Value) -> Value {
-    Value::Object(Map::from_iter([("response".to_owned(), response)]))
 }
 
 /// Says of a response that somebody has stopped it.

@@ -103,6 +103,10 @@ fn facts() -> Facts {
     Facts::of_journal(inputs.iter().map(|input| (input, 1)))
 }
 
+fn data_of(event: &Event) -> Value {
+    serde_json::from_slice(&event.data).unwrap()
+}
+
 fn tell(frames: &[Frame]) -> (Projection, Vec<Event>) {
     let facts = facts();
     let mut projection = Projection::new(run(), shell());
@@ -129,7 +133,7 @@ fn check(events: &[Event]) {
     let mut next_index = 0;
     let mut in_stretch = false;
     for (number, event) in (0..).zip(events) {
-        let data = &event.data;
+        let data = &data_of(event);
         assert_eq!(event.number, number);
         assert_eq!(data["sequence_number"], json!(number));
         assert_eq!(data["type"], json!(event.kind));
@@ -228,7 +232,7 @@ fn a_text_is_one_message() {
         output[0]["content"],
         json!([{"type": "output_text", "text": "It is noon.", "annotations": [], "logprobs": []}])
     );
-    let response = &events.last().unwrap().data["response"];
+    let response = &data_of(events.last().unwrap())["response"];
     assert_eq!(response["output"], json!(output));
     assert_eq!(response["usage"]["total_tokens"], json!(6));
 }
@@ -387,7 +391,7 @@ fn a_broken_message_is_closed_and_left_out() {
     check(&events);
     let broken = events.iter().find(|event| event.kind == "response.output_item.done").unwrap();
     assert_eq!(
-        (broken.data["output_index"].clone(), broken.data["item"]["status"].clone()),
+        (data_of(broken)["output_index"].clone(), data_of(broken)["item"]["status"].clone()),
         (json!(0), json!("incomplete"))
     );
     let output = projection.output(0);
@@ -401,7 +405,7 @@ fn what_is_cut_is_closed_and_the_error_told() {
     let (_, events) = tell(&[started(), delta("a"), executing("a"), failed]);
     check(&events);
     assert_eq!(kinds(&events).iter().rev().take(2).collect::<Vec<_>>(), [&"failed", &"error"]);
-    let response = &events.last().unwrap().data["response"];
+    let response = &data_of(events.last().unwrap())["response"];
     assert_eq!(
         response["error"],
         json!({"type": "invalid_request_error", "code": "model_request_failed", "message": "no"})
@@ -412,7 +416,7 @@ fn what_is_cut_is_closed_and_the_error_told() {
     let (_, events) = tell(&[started(), delta("a"), Frame::Cancelled { reason: Some("stop".into()) }]);
     check(&events);
     assert!(!kinds(&events).contains(&"error"));
-    assert_eq!(events.last().unwrap().data["response"]["status"], json!("cancelled"));
+    assert_eq!(data_of(events.last().unwrap())["response"]["status"], json!("cancelled"));
 }
 
 fn frames() -> impl Strategy<Value = Vec<Frame>> {
