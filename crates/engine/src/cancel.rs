@@ -122,6 +122,7 @@ impl Engine {
             }),
             approvals: ApprovalChanges { closes, ..ApprovalChanges::default() },
             remember: None,
+            meanwhile: false,
             announce: self.inner.store.server().shares_database(),
             at: self.inner.store.ids().now(),
         };

@@ -160,6 +160,9 @@ impl Engine {
         let node = inner.node();
         let now = ids.now();
         let remember = start.idempotency.map(|key| Remember::run(key, id).of_smith(Some(start.smith)));
+        // Nothing but a database that fails can keep it from being stored.
+        let is_certain = thread == Thread::Fresh && remember.is_none() && files.is_empty();
+        let meanwhile = is_certain && inner.stores_well();
         let run = NewRun {
             id,
             smith: start.smith,
@@ -185,13 +188,12 @@ impl Engine {
             beginning: (entry, NewFrames { from: 0, frames: frames.clone() }),
             waiting: inner.options.max_waiting_per_thread,
             files,
+            meanwhile,
             remember,
             at: now,
         };
-        let is_certain =
-            thread == Thread::Fresh && run.remember.is_none() && run.files.is_empty() && inner.stores_well();
         let begun = Begun { run, seal: start.seal, frames, choice, thread, place };
-        let started = match is_certain {
+        let started = match meanwhile {
             true => inner.start_meanwhile(project, begun).await,
             false => inner.start_stored(project, begun).await,
         };

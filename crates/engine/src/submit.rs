@@ -209,6 +209,7 @@ impl Engine {
                 ..ApprovalChanges::default()
             },
             remember: key.map(|key| Remember::run(key, run).of_smith(Some(smith))),
+            meanwhile: false,
             announce: inner.store.server().shares_database(),
             at: now,
         };

@@ -104,6 +104,7 @@ impl World {
             waiting: 16,
             files: vec![],
             remember: None,
+            meanwhile: false,
             at: self.store.ids().now(),
         };
         self.project.start_run(&self.smith.seal, &run).await.unwrap();

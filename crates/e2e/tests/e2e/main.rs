@@ -37,6 +37,7 @@ mod runs;
 mod scopes;
 mod shutdown;
 mod smiths;
+mod storing;
 mod streams;
 mod support;
 mod tokens;

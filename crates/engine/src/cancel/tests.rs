@@ -26,6 +26,7 @@ async fn stream_at_full_speed(
             standing: Standing::Runs,
             approvals: ApprovalChanges::default(),
             remember: None,
+            meanwhile: false,
             announce: false,
             at: store.ids().now(),
         };

@@ -66,7 +66,8 @@ impl Driver {
         *self.pending.due.get_or_insert_with(|| now + LINGER) <= now
     }
 
-    pub(super) fn start_commit(&mut self) -> (Commit, News) {
+    /// Begins to commit what is pending. `meanwhile` says that the driver has something else to do until it is on disk.
+    pub(super) fn start_commit(&mut self, meanwhile: bool) -> (Commit, News) {
         let pending = std::mem::take(&mut self.pending);
         let from = self.stored_seq;
         let count = u64::try_from(pending.frames.len()).unwrap_or(0);
@@ -99,6 +100,7 @@ impl Driver {
                 standing,
                 approvals,
                 remember: None,
+                meanwhile,
                 announce,
                 at,
             };
@@ -141,7 +143,7 @@ impl Driver {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let (commit, news) = self.start_commit();
+        let (commit, news) = self.start_commit(false);
         let kept = commit.await;
         self.kept(kept, news)
     }

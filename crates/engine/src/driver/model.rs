@@ -93,12 +93,14 @@ impl Driver {
         let stop = self.stop.clone();
         let drained = self.engine.drained.clone();
         let mut commit: Option<(Commit, News)> = None;
+        let mut has_spoken = false;
         loop {
             if commit.is_none() && self.is_due() {
-                commit = Some(self.start_commit());
+                // The first word is waited for; behind it, the next ones are to be read.
+                commit = Some(self.start_commit(std::mem::replace(&mut has_spoken, true)));
             }
             let lingers = self.pending.due.filter(|_| commit.is_none() && self.starting.is_none());
-            let full = self.pending.bytes > self.engine.options.max_pending_bytes;
+            let full = self.pending.bytes > self.engine.options.max_pending_bytes || self.holds_back();
             let event = tokio::select! {
                 biased;
                 () = stop.cancelled() => {
@@ -147,11 +149,17 @@ impl Driver {
                     self.settle(&mut commit).await?;
                     return self.call_failed(Code::RunFailed, message, false);
                 }
-                if self.pending.bytes <= self.engine.options.max_pending_bytes {
+                if self.pending.bytes <= self.engine.options.max_pending_bytes && !self.holds_back() {
                     next = stream.next().now_or_never();
                 }
             }
         }
+    }
+
+    /// Tells whether the model has said its first word while the run is still being stored. More of it would not be told
+    /// earlier, and reading it takes processors from those who store.
+    fn holds_back(&self) -> bool {
+        self.starting.is_some() && !self.pending.frames.is_empty()
     }
 
     /// Waits for the commit under way, if there is one.

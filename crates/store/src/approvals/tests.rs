@@ -60,6 +60,7 @@ impl World {
             waiting: 2,
             files: vec![],
             remember: None,
+            meanwhile: false,
             at: self.store.ids().now(),
         };
         assert_eq!(self.project.start_run(&self.smith.seal, &run).await.unwrap(), Started::Running);
@@ -78,6 +79,7 @@ impl World {
             standing,
             approvals,
             remember: None,
+            meanwhile: false,
             announce: false,
             at: self.store.ids().now(),
         }

@@ -118,6 +118,7 @@ impl Person {
                 bytes: self.text("content").into_bytes(),
             }],
             remember: None,
+            meanwhile: false,
             at: ids.now(),
         }
     }
@@ -178,6 +179,7 @@ impl Person {
             standing: Standing::Runs,
             approvals: ApprovalChanges::default(),
             remember: None,
+            meanwhile: false,
             announce: false,
             at: domain::Timestamp::from_seconds(1),
         }

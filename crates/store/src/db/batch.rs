@@ -33,6 +33,7 @@ impl Statement {
 pub struct Batch {
     pub(super) statements: Vec<Statement>,
     pub(super) announcements: Vec<String>,
+    pub(super) is_aside: bool,
 }
 
 impl Batch {
@@ -51,6 +52,11 @@ impl Batch {
     /// Tells other processes something once the batch is kept. At most a few hundred bytes.
     pub fn announce(&mut self, text: String) {
         self.announcements.push(text);
+    }
+
+    /// Says that whoever commits the batch has something else to do meanwhile: it is not committed on their thread.
+    pub fn aside(&mut self) {
+        self.is_aside = true;
     }
 
     pub fn len(&self) -> usize {

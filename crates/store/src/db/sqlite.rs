@@ -1,13 +1,18 @@
-//! SQLite: one writer thread that commits in groups, and a few read-only connections.
+//! SQLite: one connection that writes, and a few that only read.
+//!
+//! A batch that finds the writing connection idle is committed on the thread that asks: that saves waking the writer's thread
+//! and being woken by it, which takes longer than many a disk. Batches that find it at work wait for the writer's thread, which
+//! commits them in groups.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use tokio::runtime::RuntimeFlavor;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::batch::Statement;
@@ -32,9 +37,13 @@ enum Job {
     Close(oneshot::Sender<()>),
 }
 
+/// The connection that writes, while it is open.
+type Writing = Arc<Mutex<Option<Connection>>>;
+
 #[derive(Clone)]
 pub(super) struct Sqlite {
     writer: mpsc::Sender<Job>,
+    writing: Writing,
     readers: Arc<Readers>,
     wait: Duration,
 }
@@ -51,12 +60,15 @@ impl Sqlite {
         let path = path.to_owned();
         let writer_path = path.clone();
         let (opened, ready) = oneshot::channel();
+        let writing = Writing::default();
+        let own = Arc::clone(&writing);
         std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
             .spawn(move || match open_writer(&writer_path) {
                 Ok((connection, checkpoints)) => {
+                    *lock(&own) = Some(connection);
                     let _ = opened.send(Ok(()));
-                    write_loop(connection, checkpoints, jobs);
+                    write_loop(&own, checkpoints, jobs);
                 }
                 Err(error) => {
                     let _ = opened.send(Err(error));
@@ -69,7 +81,7 @@ impl Sqlite {
             idle: Mutex::new(Vec::new()),
             places: Arc::new(Semaphore::new(options.connections.max(1))),
         };
-        Ok(Self { writer, readers: Arc::new(readers), wait: options.wait })
+        Ok(Self { writer, writing, readers: Arc::new(readers), wait: options.wait })
     }
 
     pub(super) async fn read(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, DbError> {
@@ -103,9 +115,32 @@ impl Sqlite {
     }
 
     pub(super) async fn commit(&self, batch: Batch) -> Result<Outcome, DbError> {
+        let batch = match self.commit_here(batch) {
+            Ok(outcome) => return outcome,
+            Err(batch) => batch,
+        };
         let (reply, answer) = oneshot::channel();
         self.send(Job::Batch(batch, reply)).await?;
         answer.await.map_err(|_| DbError::Unavailable("the writer ended".to_owned()))?
+    }
+
+    /// Commits a batch on the thread that asks. Returns it where that has something else to do meanwhile, where the connection
+    /// is at work or others wait for it, or where nobody can take over the thread's other tasks.
+    fn commit_here(&self, batch: Batch) -> Result<Result<Outcome, DbError>, Batch> {
+        let others_wait = self.writer.capacity() < self.writer.max_capacity();
+        let runtime = tokio::runtime::Handle::try_current().map(|runtime| runtime.runtime_flavor());
+        if batch.is_aside || others_wait || !matches!(runtime, Ok(RuntimeFlavor::MultiThread)) {
+            return Err(batch);
+        }
+        let writing = match self.writing.try_lock() {
+            Ok(writing) => writing,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(batch),
+        };
+        let Some(connection) = writing.as_ref() else { return Err(batch) };
+        // Another thread takes the other tasks of this one over meanwhile.
+        let outcome = tokio::task::block_in_place(|| write_group(connection, vec![batch]).pop());
+        Ok(outcome.unwrap_or_else(|| Err(given_up())))
     }
 
     pub(super) async fn script(&self, sql: String) -> Result<(), DbError> {
@@ -205,15 +240,21 @@ fn open_reader(path: &Path) -> Result<Connection, DbError> {
     Ok(connection)
 }
 
-fn write_loop(connection: Connection, checkpoints: JoinHandle<Connection>, mut jobs: mpsc::Receiver<Job>) {
+fn write_loop(writing: &Writing, checkpoints: JoinHandle<Connection>, mut jobs: mpsc::Receiver<Job>) {
     while let Some(first) = jobs.blocking_recv() {
+        let mut writing = lock(writing);
+        let Some(connection) = writing.as_ref() else { return };
         let mut group = Vec::new();
+        let mut replies = Vec::new();
         let mut other = None;
         let mut next = Some(first);
         // What is waiting when a commit starts rides in that commit.
         while let Some(job) = next.take() {
             match job {
-                Job::Batch(batch, reply) => group.push((batch, reply)),
+                Job::Batch(batch, reply) => {
+                    group.push(batch);
+                    replies.push(reply);
+                }
                 job => {
                     other = Some(job);
                     break;
@@ -224,7 +265,9 @@ fn write_loop(connection: Connection, checkpoints: JoinHandle<Connection>, mut j
             }
         }
         if !group.is_empty() {
-            write_group(&connection, group);
+            for (answer, reply) in write_group(connection, group).into_iter().zip(replies) {
+                let _ = reply.send(answer);
+            }
         }
         match other {
             Some(Job::Script(sql, reply)) => {
@@ -232,10 +275,10 @@ fn write_loop(connection: Connection, checkpoints: JoinHandle<Connection>, mut j
                 let _ = reply.send(done.map_err(|error| translate(&error)));
             }
             Some(Job::Checkpoint(reply)) => {
-                let _ = reply.send(checkpoint(&connection));
+                let _ = reply.send(checkpoint(connection));
             }
             Some(Job::Close(done)) => {
-                drop(connection);
+                drop(writing.take());
                 drop(checkpoints.join());
                 let _ = done.send(());
                 return;
@@ -253,35 +296,30 @@ fn checkpoint(connection: &Connection) -> Result<Outcome, DbError> {
     done.map(|rows| Outcome { results: vec![rows] })
 }
 
-/// Writes batches in one transaction, each behind its own savepoint: one that fails takes no other with it.
-fn write_group(connection: &Connection, group: Vec<(Batch, Reply)>) {
+/// Writes batches in one transaction, each behind its own savepoint: one that fails takes no other with it. Returns what came
+/// of each.
+fn write_group(connection: &Connection, group: Vec<Batch>) -> Vec<Result<Outcome, DbError>> {
     if let Err(error) = run(connection, "begin immediate") {
         let message = error.to_string();
-        for (_, reply) in group {
-            let _ = reply.send(Err(DbError::Unavailable(message.clone())));
-        }
-        return;
+        return group.iter().map(|_| Err(DbError::Unavailable(message.clone()))).collect();
     }
     let is_alone = group.len() == 1;
     let mut answers = Vec::with_capacity(group.len());
-    let mut group = group.into_iter();
-    for (batch, reply) in group.by_ref() {
+    for batch in &group {
         // One that is alone has the transaction to itself.
-        let answer = if is_alone { write_all(connection, &batch) } else { write_batch(connection, &batch) };
+        let answer = if is_alone { write_all(connection, batch) } else { write_batch(connection, batch) };
         let failed = answer.is_err();
-        answers.push((answer, reply));
+        answers.push(answer);
         // A full disk makes SQLite roll back everything by itself: what follows must not open a transaction of its own.
         if failed && (is_alone || connection.is_autocommit()) {
             break;
         }
     }
     let lost = connection.is_autocommit();
-    for (_, reply) in group {
-        let _ = reply.send(Err(DbError::Unavailable("the database gave up a group of writes".to_owned())));
-    }
-    let is_kept = answers.iter().any(|(answer, _)| answer.is_ok());
+    answers.resize_with(group.len(), || Err(given_up()));
+    let is_kept = answers.iter().any(Result::is_ok);
     let committed = match (lost, is_kept) {
-        (true, _) => Err(DbError::Unavailable("the database gave up a group of writes".to_owned())),
+        (true, _) => Err(given_up()),
         (false, true) => run(connection, "commit"),
         // Nothing of the group was kept, so that there is nothing to wait for.
         (false, false) => run(connection, "rollback"),
@@ -289,13 +327,16 @@ fn write_group(connection: &Connection, group: Vec<(Batch, Reply)>) {
     if committed.is_err() && !connection.is_autocommit() {
         let _ = run(connection, "rollback");
     }
-    for (answer, reply) in answers {
-        let answer = match (&committed, answer) {
-            (Err(error), Ok(_)) => Err(DbError::Unavailable(error.to_string())),
-            (_, answer) => answer,
-        };
-        let _ = reply.send(answer);
+    if let Err(error) = committed {
+        for answer in answers.iter_mut().filter(|answer| answer.is_ok()) {
+            *answer = Err(DbError::Unavailable(error.to_string()));
+        }
     }
+    answers
+}
+
+fn given_up() -> DbError {
+    DbError::Unavailable("the database gave up a group of writes".to_owned())
 }
 
 fn write_all(connection: &Connection, batch: &Batch) -> Result<Outcome, DbError> {

@@ -35,6 +35,8 @@ pub struct Append<'a> {
     pub approvals: ApprovalChanges,
     /// The key of the request that made the change.
     pub remember: Option<Remember>,
+    /// Whether whoever appends has something else to do until it is kept.
+    pub meanwhile: bool,
     /// Whether other processes are to be told.
     pub announce: bool,
     pub at: Timestamp,
@@ -94,7 +96,10 @@ pub(super) fn place(run: RunId, number: u64) -> [u8; 24] {
 impl ServerStore {
     /// Appends to a run, all of it or nothing.
     pub async fn append_to_run(&self, append: &Append<'_>) -> Result<Appended, Error> {
-        let batch = self.append_batch(append)?;
+        let mut batch = self.append_batch(append)?;
+        if append.meanwhile {
+            batch.aside();
+        }
         let last = batch.len().saturating_sub(1);
         let ends = matches!(append.standing, Standing::Ends(_));
         match self.store.db().commit(batch).await.map_err(Error::from) {

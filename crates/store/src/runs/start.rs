@@ -33,6 +33,8 @@ pub struct NewRun {
     /// Files that came inline with the input.
     pub files: Vec<StoredFile>,
     pub remember: Option<Remember>,
+    /// Whether whoever starts it has something else to do while it is being stored.
+    pub meanwhile: bool,
     pub at: Timestamp,
 }
 
@@ -171,6 +173,9 @@ impl ProjectStore {
         }
         if let Some(remember) = &run.remember {
             remember.add_to(&mut batch, &self.store);
+        }
+        if run.meanwhile {
+            batch.aside();
         }
         Ok(batch)
     }

@@ -106,6 +106,7 @@ async fn start(store: &Store, project: &ProjectStore, smith: &SmithRecord, says:
         waiting: 16,
         files: if says == "one" { vec![file] } else { vec![] },
         remember: Some(Remember::run(key(says), id)),
+        meanwhile: false,
         at: store.ids().now(),
     };
     project.start_run(&smith.seal, &run).await.unwrap();
@@ -158,6 +159,7 @@ async fn append(
         standing: end.map_or(Standing::Runs, Standing::Ends),
         approvals: ApprovalChanges::default(),
         remember: None,
+        meanwhile: false,
         announce: false,
         at: store.ids().now(),
     };

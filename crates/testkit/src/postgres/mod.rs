@@ -11,7 +11,8 @@ mod watchdog;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
-use tokio_postgres::{Client, Config, NoTls};
+pub use tokio_postgres::Client;
+use tokio_postgres::{Config, NoTls};
 
 /// Names the environment variable that points the tests at an existing server.
 pub const SERVER_VARIABLE: &str = "INGRAM_TEST_POSTGRES_URL";

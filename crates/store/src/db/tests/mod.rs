@@ -172,6 +172,48 @@ async fn many_writers_at_once_lose_nothing() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn writers_on_several_threads_lose_nothing() {
+    both(async |location| {
+        let db = open(location).await;
+        let mut batch = Batch::new();
+        batch.exec("insert into things (name, number) values ('sum', 0)", params![]);
+        db.commit(batch).await.unwrap();
+        let mut writers = tokio::task::JoinSet::new();
+        for writer in 0..8_i64 {
+            let db = db.clone();
+            writers.spawn(async move {
+                for turn in 0..25_i64 {
+                    let mut batch = Batch::new();
+                    // Some commit themselves where they can, and some never do.
+                    if turn % 3 == 0 {
+                        batch.aside();
+                    }
+                    batch.exec(
+                        "insert into things (name, number) values ($1, 0)",
+                        params![format!("{writer}-{turn}")],
+                    );
+                    batch
+                        .exec("update things set number = number + 1 where name = 'sum'", params![])
+                        .must_change_one_row("sum");
+                    if turn % 5 == 0 {
+                        batch
+                            .exec("update things set number = 0 where name = 'missing'", params![])
+                            .must_change_one_row("missing");
+                    }
+                    let is_kept = db.commit(batch).await.is_ok();
+                    assert_eq!(is_kept, turn % 5 != 0, "{writer}-{turn}");
+                }
+            });
+        }
+        writers.join_all().await;
+        let rows = dump(&db).await;
+        assert_eq!(rows.len(), 8 * 20 + 1);
+        assert!(rows.contains(&("sum".to_owned(), 8 * 20)), "{rows:?}");
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_failing_batch_takes_no_neighbour_with_it() {
     both(async |location| {

@@ -59,6 +59,7 @@ impl World {
             waiting: 2,
             files: vec![],
             remember: None,
+            meanwhile: false,
             at: self.store.ids().now(),
         }
     }
@@ -106,6 +107,7 @@ fn append(run: RunId, seal: &SmithSeal, fence: u64, seq: u64, frames: Vec<Frame>
         standing: Standing::Runs,
         approvals: ApprovalChanges::default(),
         remember: None,
+        meanwhile: false,
         announce: false,
         at: Timestamp::from_seconds(1),
     }
