@@ -143,7 +143,10 @@ impl Driver {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let (commit, news) = self.start_commit(false);
+        // A run that rests has nothing else to do. In the middle of one, a thread that is taken out of its runtime again and
+        // again costs more than it saves.
+        let rests = self.machine.ending().is_some() || self.machine.status().is_paused();
+        let (commit, news) = self.start_commit(!rests);
         let kept = commit.await;
         self.kept(kept, news)
     }
