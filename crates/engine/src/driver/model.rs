@@ -17,6 +17,9 @@ use crate::{Options, context, structured};
 /// How many calls of one answer are kept at all, counted in what it may ask for. The model is told of each that is not made.
 const KEPT_CALLS: usize = 8;
 
+/// With whom and what a model is called, or why it cannot be.
+pub(super) type Prepared = Result<(models::Credentials, models::Request), Problem>;
+
 #[derive(Default)]
 struct Answer {
     text: String,
@@ -71,7 +74,7 @@ impl Driver {
     }
 
     pub(super) async fn call_model(&mut self) -> Result<(), Stop> {
-        let prepared = self.prepare().await;
+        let prepared = self.prepared().await?;
         self.tell_missing()?;
         let (credentials, request) = match prepared {
             Ok(prepared) => prepared,
@@ -171,7 +174,7 @@ impl Driver {
     }
 
     /// Finds with whom and what the model is called.
-    async fn prepare(&mut self) -> Result<(models::Credentials, models::Request), Problem> {
+    pub(super) async fn prepare(&mut self) -> Prepared {
         let project = self.engine.store.project(self.record.project);
         let choice = match self.choice.take() {
             Some(choice) => choice,

@@ -10,8 +10,9 @@ use tokio::sync::oneshot;
 use tokio_util::sync::ReusableBoxFuture;
 
 use super::commit::published;
+use super::model::Prepared;
 use super::{Driver, Stop};
-use crate::hub::Published;
+use crate::hub::{Published, Topic, Window};
 
 /// The storing of a run under way.
 pub(crate) struct Starting {
@@ -44,6 +45,22 @@ impl Starting {
     pub(super) async fn outcome(&mut self) -> Outcome {
         (&mut self.commit).await
     }
+
+    /// Tells what came of it: its followers see how the run began, and then its caller hears.
+    fn tells(self, topic: &Topic, window: Window, outcome: Outcome) -> Result<(), Stop> {
+        let stop = match &outcome {
+            Ok(Started::Running) => {
+                topic.publish(self.frames, None, window);
+                Ok(())
+            }
+            // It waits for its turn: somebody was there before it, on a thread that was new.
+            Ok(Started::Queued) => Err(Stop::Superseded),
+            Err(_) => Err(Stop::NotStored),
+        };
+        // The caller may have gone away; its run goes on.
+        let _ = self.tell.send(outcome);
+        stop
+    }
 }
 
 impl Driver {
@@ -54,19 +71,35 @@ impl Driver {
         self.stored(starting, outcome)
     }
 
-    /// Deals with what came of storing the run: its followers see how it began, and then its caller is told.
+    /// Deals with what came of storing the run.
     pub(super) fn stored(&mut self, starting: Starting, outcome: Outcome) -> Result<(), Stop> {
-        let stop = match &outcome {
-            Ok(Started::Running) => {
-                self.topic.publish(starting.frames, None, self.engine.hub.window());
-                Ok(())
+        starting.tells(&self.topic, self.engine.hub.window(), outcome)
+    }
+
+    /// Prepares the call of the model. It may have to ask tool servers: whoever waits for the run to be stored hears meanwhile.
+    pub(super) async fn prepared(&mut self) -> Result<Prepared, Stop> {
+        let Some(starting) = self.starting.take() else { return Ok(self.prepare().await) };
+        let (topic, window) = (Arc::clone(&self.topic), self.engine.hub.window());
+        let mut starting = Some(starting);
+        let prepared = {
+            let mut preparing = std::pin::pin!(self.prepare());
+            let outcome = tokio::select! {
+                prepared = &mut preparing => Err(prepared),
+                outcome = async { match starting.as_mut() { Some(starting) => starting.outcome().await, None => std::future::pending().await } } => Ok(outcome),
+            };
+            match (outcome, starting.take()) {
+                (Ok(outcome), Some(starting)) => {
+                    starting.tells(&topic, window, outcome)?;
+                    preparing.await
+                }
+                (Ok(_), None) => preparing.await,
+                (Err(prepared), left) => {
+                    starting = left;
+                    prepared
+                }
             }
-            // It waits for its turn: somebody was there before it, on a thread that was new.
-            Ok(Started::Queued) => Err(Stop::Superseded),
-            Err(_) => Err(Stop::NotStored),
         };
-        // The caller may have gone away; its run goes on.
-        let _ = starting.tell.send(outcome);
-        stop
+        self.starting = starting;
+        Ok(prepared)
     }
 }

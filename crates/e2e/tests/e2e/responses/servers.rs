@@ -2,10 +2,11 @@
 
 use e2e::{Engine, Server, Setup, Smith, both};
 use insta::assert_json_snapshot;
+use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::http::Client;
 use testkit::mcp::{Answer, McpServer, Tool, Wire};
-use testkit::upstream::{Reply, Upstream};
+use testkit::upstream::{Gate, Reply, Upstream};
 
 use super::{PATH, acting, shown, text};
 use crate::erase::unzipped;
@@ -202,6 +203,25 @@ async fn a_server_that_is_down_costs_a_warning_and_not_the_response() {
         let warning = &run["warnings"][0];
         assert_eq!(warning["code"], "tool_source_unavailable");
         assert!(warning["message"].as_str().unwrap().contains("`Dictionary-1`"), "{run:#}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stream_opens_before_a_server_has_listed_its_tools() {
+    both(async |server| {
+        let Desk { upstream: _upstream, dictionary, client, .. } = desk(&server).await;
+        let gate = Gate::hold();
+        let tools = json!({"tools": [{"name": "lookup", "inputSchema": {"type": "object"}}]});
+        dictionary.answer_method("tools/list", Answer::result(tools).gated(&gate));
+        let mut body = asking(&dictionary, &json!({"require_approval": "never"}));
+        body["stream"] = true.into();
+        let mut stream = client.stream(Method::POST, PATH, Some(&body)).await;
+        let first = stream.next().await.unwrap();
+        assert_eq!(first.event, "response.created");
+        gate.open();
+        let last = stream.collect_until_end().await.pop().unwrap();
+        assert_eq!(last.event, "response.completed", "{}", last.data);
     })
     .await;
 }
