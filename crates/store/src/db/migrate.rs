@@ -16,7 +16,11 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     (7, "approvals", include_str!("../../migrations/0007_approvals.sql")),
     (8, "traces", include_str!("../../migrations/0008_traces.sql")),
     (9, "conversations", include_str!("../../migrations/0009_conversations.sql")),
+    (10, "light_runs", include_str!("../../migrations/0010_light_runs.sql")),
 ];
+
+/// The line of a script from which on it is for SQLite alone.
+const SQLITE_ONLY: &str = "-- On SQLite only:\n";
 
 /// Serialises replicas that start at the same time.
 const LOCK: i64 = 0x696e_6772_616d;
@@ -100,7 +104,7 @@ async fn bring_up_to_date(db: &Db, migrations: &[Migration]) -> Result<(), DbErr
     let applied = db.read("select coalesce(max(version), 0) from schema_migrations", params![]).await?;
     let applied: i64 = applied.first().map_or(Ok(0), |row| row.get(0))?;
     for (version, name, script) in migrations.iter().filter(|(version, ..)| *version > applied) {
-        let script = types(dialect, script);
+        let script = spelled(dialect, script);
         let guarded =
             format!("{script}\ninsert into schema_migrations (version, name) values ({version}, '{name}');");
         match db.script(&in_transaction(dialect, &guarded)).await {
@@ -142,11 +146,13 @@ fn in_transaction(dialect: Dialect, script: &str) -> String {
     }
 }
 
-/// Spells the column types that the engines name differently. Text is compared byte by byte on both.
-fn types(dialect: Dialect, script: &str) -> String {
+/// Returns what of a script is for an engine, with the column types as that one names them. Text is compared byte by byte on
+/// both.
+fn spelled(dialect: Dialect, script: &str) -> String {
+    let for_both = script.split_once(SQLITE_ONLY).map_or(script, |(for_both, _)| for_both);
     match dialect {
         Dialect::Sqlite => script.to_owned(),
-        Dialect::Postgres => script
+        Dialect::Postgres => for_both
             .replace(" BLOB", " BYTEA")
             .replace(" DOUBLE", " DOUBLE PRECISION")
             .replace(" TEXT", " TEXT collate \"C\""),
@@ -194,6 +200,19 @@ mod tests {
                 let refused = run(&db, &[FIRST], upgrade).await.unwrap_err().to_string();
                 assert!(refused.contains("schema version 2, this program knows 1"), "{refused}");
             }
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn what_is_for_sqlite_alone_is_left_out_elsewhere() {
+        let script = "create table things (name TEXT primary key);\n-- On SQLite only:\n\
+                      create table more_things (name TEXT primary key) without rowid;";
+        both(async |location| {
+            let db = Db::open_with(&options(location), Upgrade::Never).await.unwrap();
+            run(&db, &[(1, "first", script)], Upgrade::Always).await.unwrap();
+            assert!(has(&db, "things").await);
+            assert_eq!(has(&db, "more_things").await, db.dialect() == Dialect::Sqlite);
         })
         .await;
     }

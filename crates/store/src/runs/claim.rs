@@ -5,7 +5,6 @@
 //! that wakes up finds its row gone, and its runs under a new fence.
 
 use domain::ids::{ProjectId, RunId, SmithId};
-use domain::run::Status;
 
 use super::NodeId;
 use crate::db::{Row, params};
@@ -99,8 +98,9 @@ impl ServerStore {
     pub async fn claim_orphans(&self, node: NodeId, limit: usize) -> Result<Vec<Claimed>, Error> {
         // A node that was buried may have stored a run before it noticed: an owner without a row is none.
         let nobody = "(owner is null or not exists (select 1 from nodes where nodes.id = runs.owner))";
-        let orphans =
-            format!("select id from runs where status = 'running' and {nobody} order by id limit $2");
+        let orphans = format!(
+            "select id from runs where status = 'running' and {nobody} order by project_id, id limit $2"
+        );
         let skip = self.store.db().dialect().skip_locked();
         let mut batch = Batch::new();
         batch.exec(
@@ -201,14 +201,15 @@ impl ServerStore {
 
     /// Finds runs that should have been cancelled with their smith: the process that archived it died in between.
     pub async fn runs_of_archived_smiths(&self, limit: usize) -> Result<Vec<(RunId, ProjectId)>, Error> {
-        let of = |status: &str| {
+        // There is an index of each of the two, and none of all that are open.
+        let open = ["in ('running', 'paused_for_approval', 'paused_for_tool')", "= 'queued'"];
+        let of = |open: &str| {
             format!(
                 "select runs.id, runs.project_id from runs join smiths on smiths.id = runs.smith_id \
-                 where runs.status = '{status}' and smiths.archived_at is not null"
+                 where runs.status {open} and smiths.archived_at is not null"
             )
         };
-        let open = [Status::Running, Status::Queued, Status::PausedForApproval, Status::PausedForTool];
-        let sql = format!("{} limit $1", open.map(|status| of(status.as_str())).join(" union all "));
+        let sql = format!("{} limit $1", open.map(of).join(" union all "));
         let rows = self.store.db().read(&sql, params![limit]).await?;
         Ok(rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect::<Result<_, crate::DbError>>()?)
     }

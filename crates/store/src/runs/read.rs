@@ -102,6 +102,7 @@ impl ProjectStore {
         }
         let mut conditions = vec!["runs.project_id = $1".to_owned()];
         let mut values = params![self.project];
+        let mut standing = None;
         let mut add = |condition: &str, value: Value| {
             values.push(value);
             conditions.push(condition.replace('?', &format!("${}", values.len())));
@@ -114,6 +115,13 @@ impl ProjectStore {
         }
         if let Some(status) = &filter.status {
             add("runs.status = ?", status.into());
+            // Said in words that the databases recognise: there is an index of runs that run, and one of all others.
+            match (Status::parse(status), filter.agent) {
+                (Some(Status::Running), _) => standing = Some("runs.status = 'running'"),
+                // Those of an agent are found by the agent.
+                (_, None) => standing = Some("runs.status <> 'running'"),
+                (_, Some(_)) => {}
+            }
         }
         if let Some(prefix) = &filter.external_id_prefix {
             add("smiths.external_id >= ?", prefix.into());
@@ -126,6 +134,7 @@ impl ProjectStore {
         }
         add("?", limit.into());
         let limit = conditions.pop().unwrap_or_default();
+        conditions.extend(standing.map(str::to_owned));
         let conditions = conditions.join(" and ");
         let sql =
             format!("select {COLUMNS} from {TABLES} where {conditions} order by runs.id desc limit {limit}");

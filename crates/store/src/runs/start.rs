@@ -120,7 +120,8 @@ impl ProjectStore {
                  where not exists (select 1 from runs where smith_id = $3 and thread_id = $6 \
                  and status in ('paused_for_approval', 'paused_for_tool')) \
                  and exists (select 1 from smiths where id = $3 and archived_at is null) \
-                 and (select count(*) from runs where smith_id = $3 and thread_id = $6 and status = 'queued') < $12",
+                 and (not exists (select 1 from runs where smith_id = $3 and thread_id = $6 and status in ('queued', 'running')) \
+                 or (select count(*) from runs where smith_id = $3 and thread_id = $6 and status = 'queued') < $12)",
                 params![
                     run.id,
                     self.project,

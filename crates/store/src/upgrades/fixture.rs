@@ -18,8 +18,7 @@ pub(super) async fn dump(db: &Db, version: i64) -> String {
             db.read("select name from pragma_table_info($1)", params![table.as_str()]).await.unwrap();
         let columns: Vec<String> = columns.iter().map(|row| row.get(0).unwrap()).collect();
         let columns = columns.join(", ");
-        for row in db.read(&format!("select {columns} from {table} order by rowid"), params![]).await.unwrap()
-        {
+        for row in db.read(&format!("select {columns} from {table} order by 1"), params![]).await.unwrap() {
             writeln!(text, "insert into {table} ({columns}) values ({});", literals(&row)).unwrap();
         }
     }

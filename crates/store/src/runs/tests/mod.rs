@@ -122,6 +122,12 @@ async fn a_run_takes_the_free_lane_and_the_next_ones_queue_up_to_the_limit() {
         assert_eq!(world.start("t").await.1, Started::Queued);
         let refused = world.project.start_run(&world.smith.seal, &world.run("t")).await;
         assert!(matches!(refused, Err(StartError::Full)));
+        // Where none may wait, one may still run.
+        let unaccompanied = |thread| NewRun { waiting: 0, ..world.run(thread) };
+        let first = world.project.start_run(&world.smith.seal, &unaccompanied("free")).await;
+        assert!(matches!(first, Ok(Started::Running)), "{first:?}");
+        let second = world.project.start_run(&world.smith.seal, &unaccompanied("free")).await;
+        assert!(matches!(second, Err(StartError::Full)), "{second:?}");
         assert_eq!(world.start("other").await.1, Started::Running);
         let all = world.project.runs(&RunFilter::default(), None, 10).await.unwrap();
         assert_eq!(all.len(), 4, "a refused run leaves nothing");
@@ -360,8 +366,17 @@ async fn lists_are_newest_first_and_filtered_and_paged() {
         };
         assert_eq!(list(RunFilter::default(), None).await, ids[..3]);
         assert_eq!(list(RunFilter::default(), Some(ids[2])).await, ids[3..]);
-        let completed = RunFilter { status: Some("completed".into()), ..RunFilter::default() };
-        assert_eq!(list(completed, None).await, ids[4..]);
+        let of = |status: &str| RunFilter { status: Some(status.into()), ..RunFilter::default() };
+        for narrow in [
+            |filter: RunFilter, _: &World| filter,
+            |filter: RunFilter, world: &World| RunFilter { smith: Some(world.smith.id), ..filter },
+            |filter: RunFilter, world: &World| RunFilter { agent: Some(world.smith.agent), ..filter },
+        ] {
+            assert_eq!(list(narrow(of("completed"), &world), None).await, ids[4..]);
+            assert_eq!(list(narrow(of("running"), &world), None).await, ids[..3]);
+            assert_eq!(list(narrow(of("running"), &world), Some(ids[2])).await, ids[3..4]);
+            assert!(list(narrow(of("queued"), &world), None).await.is_empty());
+        }
         let nobody = RunFilter { external_id_prefix: Some("user".into()), ..RunFilter::default() };
         assert!(list(nobody, None).await.is_empty());
         let unheard_of = RunFilter { status: Some("\0".into()), ..RunFilter::default() };
