@@ -5,6 +5,7 @@
 //! commits them in groups.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -44,6 +45,8 @@ type Writing = Arc<Mutex<Option<Connection>>>;
 pub(super) struct Sqlite {
     writer: mpsc::Sender<Job>,
     writing: Writing,
+    /// Whether the writer's thread has taken a batch and waits for the connection.
+    takes: Arc<AtomicBool>,
     readers: Arc<Readers>,
     wait: Duration,
 }
@@ -61,14 +64,16 @@ impl Sqlite {
         let writer_path = path.clone();
         let (opened, ready) = oneshot::channel();
         let writing = Writing::default();
-        let own = Arc::clone(&writing);
+        let takes = Arc::new(AtomicBool::new(false));
+        let own = (Arc::clone(&writing), Arc::clone(&takes));
         std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
             .spawn(move || match open_writer(&writer_path) {
                 Ok((connection, checkpoints)) => {
+                    let (own, takes) = own;
                     *lock(&own) = Some(connection);
                     let _ = opened.send(Ok(()));
-                    write_loop(&own, checkpoints, jobs);
+                    write_loop(&own, &takes, checkpoints, jobs);
                 }
                 Err(error) => {
                     let _ = opened.send(Err(error));
@@ -81,7 +86,7 @@ impl Sqlite {
             idle: Mutex::new(Vec::new()),
             places: Arc::new(Semaphore::new(options.connections.max(1))),
         };
-        Ok(Self { writer, writing, readers: Arc::new(readers), wait: options.wait })
+        Ok(Self { writer, writing, takes, readers: Arc::new(readers), wait: options.wait })
     }
 
     pub(super) async fn read(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, DbError> {
@@ -127,7 +132,10 @@ impl Sqlite {
     /// Commits a batch on the thread that asks. Returns it where that has something else to do meanwhile, where the connection
     /// is at work or others wait for it, or where nobody can take over the thread's other tasks.
     fn commit_here(&self, batch: Batch) -> Result<Result<Outcome, DbError>, Batch> {
-        let others_wait = self.writer.capacity() < self.writer.max_capacity();
+        // A thread that has died takes no batch any more: nobody's may pass it by as if all were well.
+        let others_wait = self.takes.load(Ordering::Relaxed)
+            || self.writer.capacity() < self.writer.max_capacity()
+            || self.writer.is_closed();
         let runtime = tokio::runtime::Handle::try_current().map(|runtime| runtime.runtime_flavor());
         if batch.is_aside || others_wait || !matches!(runtime, Ok(RuntimeFlavor::MultiThread)) {
             return Err(batch);
@@ -195,7 +203,7 @@ impl Readers {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // A panic while the list was held cannot leave it half changed.
+    // A panic cannot leave the list of readers half changed, and what it leaves of a transaction is rolled back by the next.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -240,9 +248,16 @@ fn open_reader(path: &Path) -> Result<Connection, DbError> {
     Ok(connection)
 }
 
-fn write_loop(writing: &Writing, checkpoints: JoinHandle<Connection>, mut jobs: mpsc::Receiver<Job>) {
+fn write_loop(
+    writing: &Writing,
+    takes: &AtomicBool,
+    checkpoints: JoinHandle<Connection>,
+    mut jobs: mpsc::Receiver<Job>,
+) {
     while let Some(first) = jobs.blocking_recv() {
+        takes.store(true, Ordering::Relaxed);
         let mut writing = lock(writing);
+        takes.store(false, Ordering::Relaxed);
         let Some(connection) = writing.as_ref() else { return };
         let mut group = Vec::new();
         let mut replies = Vec::new();
@@ -299,6 +314,10 @@ fn checkpoint(connection: &Connection) -> Result<Outcome, DbError> {
 /// Writes batches in one transaction, each behind its own savepoint: one that fails takes no other with it. Returns what came
 /// of each.
 fn write_group(connection: &Connection, group: Vec<Batch>) -> Vec<Result<Outcome, DbError>> {
+    // A panic, or a rollback that failed, may have left a transaction open, in which no other can begin.
+    if !connection.is_autocommit() {
+        let _ = run(connection, "rollback");
+    }
     if let Err(error) = run(connection, "begin immediate") {
         let message = error.to_string();
         return group.iter().map(|_| Err(DbError::Unavailable(message.clone()))).collect();

@@ -172,6 +172,17 @@ async fn many_writers_at_once_lose_nothing() {
     .await;
 }
 
+#[tokio::test]
+async fn a_transaction_that_was_left_open_is_rolled_back_by_the_next_batch() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = open(Location::Sqlite(directory.path().join("ingram.db"))).await;
+    db.script("begin immediate; insert into things (name, number) values ('left', 1);").await.unwrap();
+    let mut batch = Batch::new();
+    batch.exec("insert into things (name, number) values ('kept', 2)", params![]);
+    db.commit(batch).await.unwrap();
+    assert_eq!(dump(&db).await, [("kept".to_owned(), 2)]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn writers_on_several_threads_lose_nothing() {
     both(async |location| {
