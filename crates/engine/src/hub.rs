@@ -55,7 +55,7 @@ pub(crate) struct Topic {
 }
 
 /// That somebody wants each frame of a run as soon as it is there.
-pub(crate) struct Watch(Arc<Topic>);
+pub struct Watch(Arc<Topic>);
 
 impl Drop for Watch {
     fn drop(&mut self) {

@@ -32,13 +32,13 @@ use futures::FutureExt as _;
 use models::Models;
 use store::Store;
 use store::runs::{NodeId, StartError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tools::Tools;
 
 pub use follow::{Follower, Mode};
-pub use hub::Published;
+pub use hub::{Published, Watch};
 pub use options::Options;
 pub use start::{StartRun, StartedRun};
 pub use submit::{ResultIn, Submission, Submitted};
@@ -78,6 +78,8 @@ pub(crate) struct Inner {
     peers: AtomicBool,
     /// Whether the database did not let the last run be stored.
     fails_to_store: AtomicBool,
+    /// Places of runs whose models are called before it is known that they are stored.
+    unstored: Semaphore,
 }
 
 impl Engine {
@@ -104,6 +106,7 @@ impl Engine {
             registrations: AtomicU64::new(0),
             peers: AtomicBool::new(false),
             fails_to_store: AtomicBool::new(false),
+            unstored: Semaphore::new(start::UNSTORED),
             store,
             keys,
             models,
@@ -154,9 +157,11 @@ impl Inner {
         self.peers.load(Ordering::Relaxed)
     }
 
-    /// Tells whether the last run that was to be stored could be.
-    fn stores_well(&self) -> bool {
-        !self.fails_to_store.load(Ordering::Relaxed)
+    /// Takes a place for a run whose model is called before it is stored, where the last run could be stored and few others are
+    /// under way.
+    fn place_unstored(&self) -> Option<SemaphorePermit<'_>> {
+        let stores_well = !self.fails_to_store.load(Ordering::Relaxed);
+        self.unstored.try_acquire().ok().filter(|_| stores_well)
     }
 
     /// Notes whether the database let a run be stored. What it had against a run is nothing against it.
@@ -202,7 +207,8 @@ impl Inner {
             let (run, fence, crashes) = (record.id, record.fence, record.crashes);
             let (smith, thread_id) = (record.smith, record.thread_id.clone());
             // The panic hook has logged it. What the driver held is let go of, and nothing of it is used any more.
-            let left = AssertUnwindSafe(driver.drive()).catch_unwind().await.unwrap_or(Left::Crashed);
+            let left =
+                AssertUnwindSafe(Box::pin(driver.drive())).catch_unwind().await.unwrap_or(Left::Crashed);
             drop(registration);
             drop(place);
             match left {

@@ -21,9 +21,14 @@ use store::{ProjectStore, SmithSeal};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::driver::{Starting, Thread};
+use crate::hub::Watch;
 use crate::keys::Choice;
 use crate::toolbox::{Gathered, Requested};
 use crate::{Driver, Engine, Inner, attachments, context, structured};
+
+/// How many runs may have their models called before it is known that they are stored. Each of them may be a call that is paid
+/// for nothing when the database fails; where storing takes no longer than usual, there are a few.
+pub(crate) const UNSTORED: usize = 16;
 
 /// What a run is to do, for whom and as whom.
 pub struct StartRun {
@@ -47,10 +52,11 @@ pub struct StartRun {
     pub actor: Actor,
     /// The key of the request; it becomes known in one transaction with the run.
     pub idempotency: Option<IdempotencyKey>,
+    /// Whether whoever starts it wants each frame as soon as it is there.
+    pub is_followed: bool,
 }
 
 /// A run that was stored and runs, or waits for its turn.
-#[derive(Clone, Debug)]
 pub struct StartedRun {
     pub id: RunId,
     pub thread_id: String,
@@ -58,6 +64,8 @@ pub struct StartedRun {
     /// The model that answers.
     pub model: String,
     pub created_at: Timestamp,
+    /// Has the first frames stored at once, before whoever started the run follows it. For them to hold until they do.
+    pub watch: Option<Watch>,
 }
 
 impl Engine {
@@ -160,9 +168,11 @@ impl Engine {
         let node = inner.node();
         let now = ids.now();
         let remember = start.idempotency.map(|key| Remember::run(key, id).of_smith(Some(start.smith)));
-        // Nothing but a database that fails can keep it from being stored.
-        let is_certain = thread == Thread::Fresh && remember.is_none() && files.is_empty();
-        let meanwhile = is_certain && inner.stores_well();
+        // Hardly anything but a database that fails can keep it from being stored: its smith was there a moment ago. Not where
+        // tool servers were asked since, which may take seconds.
+        let has_asked = matches!(overlay.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
+        let is_certain = thread == Thread::Fresh && remember.is_none() && files.is_empty() && !has_asked;
+        let unstored = if is_certain { inner.place_unstored() } else { None };
         let run = NewRun {
             id,
             smith: start.smith,
@@ -188,14 +198,15 @@ impl Engine {
             beginning: (entry, NewFrames { from: 0, frames: frames.clone() }),
             waiting: inner.options.max_waiting_per_thread,
             files,
-            meanwhile,
+            meanwhile: unstored.is_some(),
             remember,
             at: now,
         };
+        let watch = start.is_followed.then(|| inner.hub.topic(id).watch());
         let begun = Begun { run, seal: start.seal, frames, choice, thread, place };
-        let started = match meanwhile {
-            true => inner.start_meanwhile(project, begun).await,
-            false => inner.start_stored(project, begun).await,
+        let started = match unstored {
+            Some(_held) => inner.start_meanwhile(project, begun).await,
+            None => inner.start_stored(project, begun).await,
         };
         let status = match started? {
             None => return Ok(None),
@@ -203,7 +214,7 @@ impl Engine {
             Some(Started::Queued) => Status::Queued,
         };
         metrics::counter!("ingram_runs_started_total").increment(1);
-        Ok(Some(StartedRun { id, thread_id, status, model, created_at: now }))
+        Ok(Some(StartedRun { id, thread_id, status, model, created_at: now, watch }))
     }
 }
 
@@ -247,8 +258,8 @@ impl Inner {
         }
     }
 
-    /// Stores a run while its model is being called. Only for runs that nothing but a database that fails can keep from being
-    /// stored: what a model says to one that is not goes nowhere, and is paid for.
+    /// Stores a run while its model is being called. Only for runs that are all but certain to be stored: what a model says to
+    /// one that is not goes nowhere, and is paid for.
     async fn start_meanwhile(
         self: &Arc<Self>,
         project: &ProjectStore,

@@ -81,6 +81,11 @@ impl Error {
         matches!(self, Self::Db(DbError::Unavailable(_) | DbError::Unknown(_)))
     }
 
+    /// Tells whether the database went away before it had answered: what it was to do may be done.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, Self::Db(DbError::Unknown(_)))
+    }
+
     /// Tells whether what the batch refers to is gone: a smith that was erased meanwhile.
     pub fn is_reference(&self) -> bool {
         matches!(self, Self::Db(DbError::Reference))

@@ -126,7 +126,7 @@ async fn a_run_that_a_rival_could_keep_from_being_stored_is_stored_first() {
 }
 
 #[tokio::test]
-async fn runs_that_cannot_be_stored_cost_one_call_of_a_model() {
+async fn runs_that_cannot_be_stored_cost_few_calls_of_models() {
     for engine in ENGINES {
         let server = Setup::on(engine)
             .with_configuration("[database]\nwait_ms = 500\nstatement_timeout_ms = 500\n")
@@ -144,10 +144,19 @@ async fn runs_that_cannot_be_stored_cost_one_call_of_a_model() {
         holder.lets_go().await;
         assert_eq!(runs(&server).await, 0, "{engine:?}");
         start().await.expect(200);
+        // As many at once that none of them can know of another one's failure.
+        let holder = Holder::of(&server).await;
+        for answer in futures::future::join_all((0..40).map(|_| start())).await {
+            answer.expect_error(503, "storage_unavailable");
+        }
+        assert!((3..=2 + 16).contains(&upstream.requests().len()), "{engine:?}");
+        let before = upstream.requests().len();
+        holder.lets_go().await;
+        start().await.expect(200);
         // The database works again, so the next is called for at once.
         let holder = Holder::of(&server).await;
         let (answer, ()) = tokio::join!(start(), async {
-            upstream.wait_for_requests(3).await;
+            upstream.wait_for_requests(before + 2).await;
             holder.lets_go().await;
         });
         answer.expect(200);

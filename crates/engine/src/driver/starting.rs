@@ -55,6 +55,8 @@ impl Starting {
             }
             // It waits for its turn: somebody was there before it, on a thread that was new.
             Ok(Started::Queued) => Err(Stop::Superseded),
+            // It may be there: then somebody has to drive it.
+            Err(StartError::Store(error)) if error.is_unknown() => Err(Stop::Broken),
             Err(_) => Err(Stop::NotStored),
         };
         // The caller may have gone away; its run goes on.
@@ -84,6 +86,7 @@ impl Driver {
         let prepared = {
             let mut preparing = std::pin::pin!(self.prepare());
             let outcome = tokio::select! {
+                biased;
                 prepared = &mut preparing => Err(prepared),
                 outcome = async { match starting.as_mut() { Some(starting) => starting.outcome().await, None => std::future::pending().await } } => Ok(outcome),
             };

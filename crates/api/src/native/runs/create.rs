@@ -103,6 +103,7 @@ pub(crate) async fn create(
         overlay: Overlay::default(),
         actor: caller.actor(),
         idempotency: once.key(),
+        is_followed: wanted == Wanted::Frames,
     };
     reply::start(&app, &project, once, start, wanted).await
 }

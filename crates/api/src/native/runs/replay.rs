@@ -100,6 +100,7 @@ pub(crate) async fn replay(
         overlay: record.request.overlay,
         actor: caller.actor(),
         idempotency: once.key(),
+        is_followed: wanted == Wanted::Frames,
     };
     reply::start(&app, &project, once, start, wanted).await
 }

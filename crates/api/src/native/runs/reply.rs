@@ -39,7 +39,7 @@ pub(super) async fn start(
 ) -> Result<Response, ApiError> {
     let seal = start.seal.clone();
     match app.engine.start(project, start).await? {
-        Some(StartedRun { id, thread_id, .. }) => {
+        Some(StartedRun { id, thread_id, watch: _held, .. }) => {
             let told = Told { run: id, thread_id, from: 0 };
             answer(app, project, &seal, told, wanted).await.map_err(|problem| goes_on(problem, id).into())
         }

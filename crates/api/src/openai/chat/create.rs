@@ -139,6 +139,7 @@ pub(crate) async fn create(
         metadata: request.metadata,
         actor: caller.actor(),
         key: once.key(),
+        is_streamed: wanted != Wanted::Completion,
     };
     let started = turn::start(&app, &project, smith, turn, guard).await.map_err(in_messages)?;
     let Some((started, guard)) = started else {

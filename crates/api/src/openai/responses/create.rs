@@ -129,6 +129,7 @@ pub(crate) async fn create(
         metadata: options.metadata,
         actor: caller.actor(),
         key: once.key(),
+        is_streamed: wanted == Wanted::Events,
     };
     if turn.response_format.is_some() && place.is_named {
         return Err(stateless().into());

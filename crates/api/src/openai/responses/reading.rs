@@ -97,7 +97,7 @@ pub(super) async fn folded(
 pub(super) async fn show(project: &ProjectStore, saved: &Saved, since: u64) -> Result<Value, Problem> {
     let facts = facts(project, saved).await?;
     let projection = folded(project, saved, &facts).await?;
-    Ok(shown(projection, &saved.record, &facts, since))
+    Ok(shown(projection, &saved.record, since))
 }
 
 /// Shows a response whose run has come to rest, by the frames that its follower has. What a run without calls said is told
@@ -115,6 +115,7 @@ pub(super) async fn show_rested(
     // A run that was paused may go on meanwhile, which is no part of this rest.
     while next < record.next_seq {
         let Some(frames) = follower.next().await? else { break };
+        let goes_beyond = frames.iter().any(|frame| frame.seq >= record.next_seq);
         for frame in frames.iter().filter(|frame| frame.seq < record.next_seq) {
             if !has_journal && Projection::tells_calls(&frame.frame) {
                 facts = self::facts(project, &saved(project, record.id).await?).await?;
@@ -123,16 +124,24 @@ pub(super) async fn show_rested(
             projection.take(frame.seq, &frame.frame, &facts);
             next = frame.seq.saturating_add(1);
         }
+        // What is missing before it is lost, and will not come.
+        if goes_beyond {
+            break;
+        }
     }
-    Ok(shown(projection, record, &facts, since))
+    Ok(shown(projection, record, since))
 }
 
-fn shown(projection: Projection, record: &RunRecord, facts: &Facts, since: u64) -> Value {
+fn shown(projection: Projection, record: &RunRecord, since: u64) -> Value {
     let output = projection.output(since);
     let Projection { shell, outcome, .. } = projection;
     let rests = record.status.is_final() || record.status.is_paused();
     match outcome.filter(|_| rests) {
-        Some(outcome) => object::ended(shell, &outcome, output, record.tokens, facts.ended_at),
+        Some(outcome) => {
+            // Of this rest, which is not that of facts which were read later.
+            let ended_at = record.status.is_final().then_some(record.updated_at);
+            object::ended(shell, &outcome, output, record.tokens, ended_at)
+        }
         None => object::under_way(shell, record.status == Status::Queued, output),
     }
 }

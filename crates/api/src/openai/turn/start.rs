@@ -38,6 +38,8 @@ pub(crate) struct Turn {
     pub(crate) metadata: Map<String, Value>,
     pub(crate) actor: Actor,
     pub(crate) key: Option<IdempotencyKey>,
+    /// Whether the caller is told as it goes.
+    pub(crate) is_streamed: bool,
 }
 
 /// Starts the run of a turn, and guards it with what `guard` makes. None when a request with the same idempotency key was
@@ -96,6 +98,7 @@ async fn start_here(
         overlay: Overlay { past: turn.past, ..turn.overlay },
         actor: turn.actor,
         idempotency: turn.key,
+        is_followed: turn.is_streamed,
     };
     let started = app.engine.start(project, start).await?;
     if let Some(untitled) = untitled.filter(|_| started.is_some()) {
