@@ -1,6 +1,6 @@
 //! The driver around the run machine: the only place that awaits models, and the one that commits what they say.
 //!
-//! A run has one commit under way at most. What its model says meanwhile waits and rides in the next one, so a fast stream
+//! A run has one commit under way at most, and one may follow the storing of the run itself. What its model says meanwhile waits and rides in the next one, so a fast stream
 //! costs few commits and a slow one is on disk and with its followers as soon as it is said.
 
 mod commit;
@@ -248,7 +248,7 @@ impl Driver {
                     }
                     // Nothing is called before what led to it is on disk, but the first model of a run that is sure to be
                     // stored.
-                    if self.starting.is_none() {
+                    if self.starting.is_none() || !self.pending.is_empty() {
                         self.flush().await?;
                     }
                     self.call_model().await?;

@@ -50,7 +50,7 @@ async fn a_model_is_called_while_its_run_is_being_stored_and_nobody_hears_of_it_
     for engine in ENGINES {
         let server = Setup::on(engine).start().await;
         let upstream = Upstream::start().await;
-        upstream.answer(Reply::text("Hello."));
+        upstream.answer_otherwise(Reply::text("Hello."));
         let smith = server.smith_on(&upstream).await;
         let holder = Holder::of(&server).await;
         let is_answered = AtomicBool::new(false);
@@ -70,6 +70,27 @@ async fn a_model_is_called_while_its_run_is_being_stored_and_nobody_hears_of_it_
         assert_eq!(text_of(&frames), "Hello.");
         assert!((0..frames.len() as u64).map(Some).eq(frames.iter().map(|frame| frame.id)), "{engine:?}");
         assert_eq!((frames[0].event.as_str(), runs(&server).await), ("run.started", 1), "{engine:?}");
+
+        // An answer that is there as a whole before its run is stored.
+        let holder = Holder::of(&server).await;
+        let (admin, path, body) = (server.admin(), smith.path("/runs"), json!({"input": "hi"}));
+        let (answer, ()) = tokio::join!(admin.post(&path, &body), async {
+            upstream.wait_for_requests(2).await;
+            assert_eq!(runs(&server).await, 1, "{engine:?}");
+            holder.lets_go().await;
+        });
+        let run = answer.expect(200);
+        assert_eq!(
+            (&run["status"], &run["output"]["content"]),
+            (&json!("completed"), &json!("Hello.")),
+            "{run}"
+        );
+        let stored = server.admin().get(&smith.path("/runs")).await.expect(200);
+        assert_eq!(
+            (&stored["data"][0]["status"], runs(&server).await),
+            (&json!("completed"), 2),
+            "{engine:?}"
+        );
     }
 }
 

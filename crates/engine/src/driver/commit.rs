@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use domain::Timestamp;
@@ -51,9 +52,14 @@ pub(super) struct News {
 }
 
 impl Driver {
+    /// Tells whether a commit can be sent: the run is stored, or the database takes what is sent behind it in that order.
+    pub(super) fn may_commit(&self) -> bool {
+        self.starting.is_none() || self.engine.store.server().commits_in_order()
+    }
+
     /// Tells whether what is pending has to go to disk now: somebody waits for it, or it has waited long enough.
     pub(super) fn is_due(&mut self) -> bool {
-        if self.pending.is_empty() || self.starting.is_some() {
+        if self.pending.is_empty() || !self.may_commit() {
             return false;
         }
         // Followers on other nodes are not known here.
@@ -68,6 +74,8 @@ impl Driver {
 
     /// Begins to commit what is pending. `meanwhile` says that the driver has something else to do until it is on disk.
     pub(super) fn start_commit(&mut self, meanwhile: bool) -> (Commit, News) {
+        // Behind a run that is being stored: its guard is what that run leaves, so without the run nothing is kept.
+        let meanwhile = meanwhile || self.starting.is_some();
         let pending = std::mem::take(&mut self.pending);
         let from = self.stored_seq;
         let count = u64::try_from(pending.frames.len()).unwrap_or(0);
@@ -139,14 +147,23 @@ impl Driver {
     }
 
     pub(super) async fn flush(&mut self) -> Result<(), Stop> {
-        self.settle_start().await?;
+        if self.pending.is_empty() || !self.may_commit() {
+            self.settle_start().await?;
+        }
         if self.pending.is_empty() {
             return Ok(());
         }
         // A run that rests has nothing else to do. In the middle of one, a thread that is taken out of its runtime again and
         // again costs more than it saves.
         let rests = self.machine.ending().is_some() || self.machine.status().is_paused();
-        let (commit, news) = self.start_commit(!rests);
+        let (mut commit, news) = self.start_commit(!rests);
+        if self.starting.is_some() {
+            // It is on its way before the run is waited for. What is known at once is kept.
+            if let Poll::Ready(kept) = futures::poll!(&mut commit) {
+                commit = Box::pin(std::future::ready(kept));
+            }
+            self.settle_start().await?;
+        }
         let kept = commit.await;
         self.kept(kept, news)
     }

@@ -102,7 +102,7 @@ impl Driver {
                 // The first word is waited for; behind it, the next ones are to be read.
                 commit = Some(self.start_commit(std::mem::replace(&mut has_spoken, true)));
             }
-            let lingers = self.pending.due.filter(|_| commit.is_none() && self.starting.is_none());
+            let lingers = self.pending.due.filter(|_| commit.is_none() && self.may_commit());
             let full = self.pending.bytes > self.engine.options.max_pending_bytes || self.holds_back();
             let event = tokio::select! {
                 biased;
@@ -123,6 +123,7 @@ impl Driver {
                 }
                 kept = async { match commit.as_mut() { Some((commit, _)) => commit.await, None => std::future::pending().await } } => {
                     let news = commit.take().map(|(_, news)| news).unwrap_or_default();
+                    self.settle_start().await?;
                     self.kept(kept, news)?;
                     None
                 }
@@ -144,7 +145,10 @@ impl Driver {
                 };
                 if let Some(end) = end {
                     drop(stream);
-                    self.settle(&mut commit).await?;
+                    // The end of a short answer follows the run to the disk at once.
+                    if commit.is_some() || !self.may_commit() {
+                        self.settle(&mut commit).await?;
+                    }
                     return self.answered(answer, end, held_back);
                 }
                 if let Some(message) = answer.excess(&self.engine.options) {
@@ -159,10 +163,11 @@ impl Driver {
         }
     }
 
-    /// Tells whether the model has said its first word while the run is still being stored. More of it would not be told
-    /// earlier, and reading it takes processors from those who store.
+    /// Tells whether the model has said its first word while the run is still being stored, or what could follow that to the
+    /// disk is on its way. More of it would not be told earlier, and reading it takes processors from those who store.
     fn holds_back(&self) -> bool {
-        self.starting.is_some() && !self.pending.frames.is_empty()
+        let is_read_on = self.may_commit() && !self.topic.is_watched();
+        self.starting.is_some() && !self.pending.frames.is_empty() && !is_read_on
     }
 
     /// Waits for the commit under way, if there is one.

@@ -94,6 +94,11 @@ impl ServerStore {
         self.store.db().dialect() == Dialect::Postgres
     }
 
+    /// Tells whether batches that are put aside are committed in the order in which they are sent: one writer takes them.
+    pub fn commits_in_order(&self) -> bool {
+        self.store.db().dialect() == Dialect::Sqlite
+    }
+
     /// Takes over up to `limit` runs that nobody runs.
     pub async fn claim_orphans(&self, node: NodeId, limit: usize) -> Result<Vec<Claimed>, Error> {
         // A node that was buried may have stored a run before it noticed: an owner without a row is none.
