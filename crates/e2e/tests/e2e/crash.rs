@@ -56,6 +56,8 @@ async fn queued_runs_go_on_after_the_server_died() {
                 server.admin().stream(reqwest::Method::POST, &smith.path("/runs"), Some(&body)).await;
             ids.push(stream.header("ic-run-id").to_owned());
         }
+        // The answer that never ends is that of the call which dies with the server.
+        upstream.wait_for_requests(1).await;
         server.kill().await;
         server.start_again().await;
         for id in ids {
