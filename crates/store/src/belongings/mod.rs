@@ -1,6 +1,6 @@
 //! What belongs to a smith: where it is, what an export shows of it, and what an erasure does with it.
 //!
-//! [`registry::BELONGINGS`] lists every table that holds something of a smith. Exports and erasures walk that list and know
+//! `registry::BELONGINGS` lists every table that holds something of a smith. Exports and erasures walk that list and know
 //! by name only smiths and runs, so a table that is in it comes along in both. A test reads the schema and fails for one that is not.
 
 mod erase;
