@@ -1,7 +1,8 @@
 //! The driver around the run machine: the only place that awaits models, and the one that commits what they say.
 //!
-//! A run has one commit under way at most, and one may follow the storing of the run itself. What its model says meanwhile waits and rides in the next one, so a fast stream
-//! costs few commits and a slow one is on disk and with its followers as soon as it is said.
+//! A run has one commit under way at most, and one may follow the storing of the run itself. What its model says
+//! meanwhile waits and rides in the next one, so a fast stream costs few commits and a slow one is on disk and with its
+//! followers as soon as it is said.
 
 mod commit;
 mod model;

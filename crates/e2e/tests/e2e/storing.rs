@@ -71,7 +71,7 @@ async fn a_model_is_called_while_its_run_is_being_stored_and_nobody_hears_of_it_
         assert!((0..frames.len() as u64).map(Some).eq(frames.iter().map(|frame| frame.id)), "{engine:?}");
         assert_eq!((frames[0].event.as_str(), runs(&server).await), ("run.started", 1), "{engine:?}");
 
-        // An answer that is there as a whole before its run is stored.
+        // The same where nobody follows: there the whole answer may come before its run is stored.
         let holder = Holder::of(&server).await;
         let (admin, path, body) = (server.admin(), smith.path("/runs"), json!({"input": "hi"}));
         let (answer, ()) = tokio::join!(admin.post(&path, &body), async {

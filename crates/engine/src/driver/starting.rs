@@ -1,4 +1,5 @@
-//! Starting while the run is being stored: the model is called meanwhile, and nothing that it says leaves the driver before.
+//! Starting while the run is being stored: the model is called meanwhile. What it says may follow the run to a database that
+//! keeps that order, and nobody is told of it before the run is stored.
 
 use std::sync::Arc;
 use std::task::Poll;

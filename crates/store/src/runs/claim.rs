@@ -103,6 +103,7 @@ impl ServerStore {
     pub async fn claim_orphans(&self, node: NodeId, limit: usize) -> Result<Vec<Claimed>, Error> {
         // A node that was buried may have stored a run before it noticed: an owner without a row is none.
         let nobody = "(owner is null or not exists (select 1 from nodes where nodes.id = runs.owner))";
+        // In the order of the index of what runs: in that of the key, SQLite goes through all runs that there ever were.
         let orphans = format!(
             "select id from runs where status = 'running' and {nobody} order by project_id, id limit $2"
         );
