@@ -163,17 +163,22 @@ async fn die(engine: Engine, kind: Kind, fault: Fault) -> Seen {
     let gate = (fault == Fault::DuringCall).then(Gate::hold);
     let peer = Peer::of(kind, &server, gate.as_ref()).await;
     let upstream = Upstream::start().await;
-    upstream.answer(Reply::tool_call("c1", "pay", json!({"amount": 12})));
+    let asks = || Reply::tool_call("c1", "pay", json!({"amount": 12}));
+    let is_stored = Gate::hold();
     if fault == Fault::BeforeIntent {
-        // The answer that asks for the call is stored with the intent: it is asked for again.
-        upstream.answer(Reply::tool_call("c1", "pay", json!({"amount": 12})));
+        // The whole answer may be there before its run is stored, and a run that dies then has never been: it
+        // comes once the run is known here.
+        upstream.answer(asks().through(&is_stored));
     }
+    // The answer that asks for the call is stored with the intent: before it, it is asked for again.
+    upstream.answer(asks());
     upstream.answer_otherwise(Reply::text("Done."));
     let smith = server.smith_on(&upstream).await;
     server.admin().patch(&smith.path(""), &json!({"tools": ["pay"]})).await.expect(200);
     let start = json!({"input": "Pay", "stream": true});
     // The server may die before it has sent the head of its answer.
     let stream = server.admin().stream_or_break(Method::POST, &smith.path("/runs"), Some(&start)).await;
+    is_stored.open();
     if fault == Fault::DuringCall {
         peer.wait_for_a_call().await;
         server.kill().await;
