@@ -1,12 +1,17 @@
 //! Checkpoints of the write-ahead log, beside the writer instead of in its way.
 //!
 //! SQLite would copy the log into the database within the commit that makes it long enough, and every other commit would
-//! wait. Here a thread of its own copies while the writer goes on. What the writer has added meanwhile is little; once the
-//! log has grown on, the writer copies that little itself and starts the log anew.
+//! wait. Here a thread of its own copies while the writer goes on. A copy syncs both files, and the syncs of the writer's
+//! commits wait for those: a copy after each commit makes all commits slow, and a large copy makes those slow that meet it. So
+//! the log is copied in pieces. It starts anew once all of it is copied, at once where commits leave time for that. Where they
+//! do not, there is always something left: the thread copies a log that is too long until little is left, and the writer copies
+//! that little itself.
 
 use std::ffi::c_int;
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::mpsc::{self, TrySendError};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
@@ -14,40 +19,104 @@ use rusqlite::Connection;
 use super::DbError;
 use super::sqlite::{open_writable, translate};
 
-/// Pages in the log, 4 KiB each, from which on it is copied.
-const LONG: c_int = 4_000;
-/// Pages from which on the writer finishes the copying itself.
-const TOO_LONG: c_int = 16_000;
+/// Pages, 4 KiB each, by which the log grows between two copies.
+const PIECE: c_int = 250;
+/// Pages from which on the writer is to finish the copying.
+const TOO_LONG: c_int = 8_000;
+/// Pages that are few enough to be left to the writer.
+const FEW: c_int = 50;
+/// How often the thread copies what has been added meanwhile, before it leaves more than that.
+const ROUNDS: usize = 4;
+/// How many commits finish the copying at most. A reader may have kept the log from starting anew, rarely twice.
+const FINISHES: u8 = 3;
+
+/// What the thread and the writer know of the log.
+#[derive(Default)]
+struct Log {
+    /// Its length, in pages.
+    pages: AtomicI32,
+    /// Set when little is left to be copied.
+    is_prepared: AtomicBool,
+}
+
+enum Task {
+    Copy,
+    /// Copy until little is left.
+    Prepare,
+}
 
 /// Lets a thread copy the log of this connection. It ends when the connection is closed, and hands back its own.
 pub(super) fn keep_short(writer: &mut Connection, path: &Path) -> Result<JoinHandle<Connection>, DbError> {
     let other = open_writable(path)?;
-    let (signal, signals) = mpsc::sync_channel::<()>(1);
+    let log = Arc::new(Log::default());
+    let (tasks, given) = mpsc::sync_channel(1);
+    let of_thread = Arc::clone(&log);
     let thread = std::thread::Builder::new()
         .name("sqlite-checkpoint".to_owned())
         .spawn(move || {
-            while signals.recv().is_ok() {
-                if let Err(error) = copy(&other) {
-                    tracing::warn!(error = %error, "The log of the database could not be copied; the next commits try again.");
+            while let Ok(task) = given.recv() {
+                if let Err(error) = of_thread.carry_out(&task, &other) {
+                    tracing::warn!(error = %error, "The log of the database could not be copied; later commits try again.");
                 }
             }
             // Closed by whoever ends the writer, after that one's connection: two that close at once both leave the log behind.
             other
         })
         .map_err(|error| DbError::Unavailable(format!("the checkpoint thread cannot be started: {error}")))?;
+    // How long the log was when the thread was last asked for something, and how many commits may still finish.
+    let (mut asked, mut finishes) = (0, 0_u8);
     writer
         .wal_hook(Some(move |wal: &mut rusqlite::hooks::Wal, pages: c_int| {
-            if pages >= TOO_LONG {
-                // Busy while the thread is at it: then a later commit does it.
+            if pages < log.pages.swap(pages, Ordering::Relaxed) {
+                // It has started anew.
+                (asked, finishes) = (0, 0);
+            }
+            if log.is_prepared.swap(false, Ordering::Relaxed) && pages >= TOO_LONG {
+                finishes = FINISHES;
+            }
+            if finishes > 0 {
+                finishes -= 1;
+                // What is left then stays in the log until it is prepared again.
                 let _ = wal.checkpoint();
-            } else if pages >= LONG {
-                // A full channel says that the thread knows.
-                let _ = signal.try_send(());
+            } else if pages.saturating_sub(asked) >= PIECE {
+                let task = if pages >= TOO_LONG { Task::Prepare } else { Task::Copy };
+                match tasks.try_send(task) {
+                    Ok(()) => asked = pages,
+                    // It is at work still.
+                    Err(TrySendError::Full(_)) => {}
+                    // It has died: better slow than without an end.
+                    Err(TrySendError::Disconnected(_)) => drop(wal.checkpoint()),
+                }
             }
             Ok(())
         }))
         .map_err(|error| translate(&error))?;
     Ok(thread)
+}
+
+impl Log {
+    fn carry_out(&self, task: &Task, connection: &Connection) -> Result<(), rusqlite::Error> {
+        match task {
+            Task::Copy => copy(connection),
+            Task::Prepare => {
+                let done = self.prepare(connection);
+                // Also where that failed: the writer's own copying may not.
+                self.is_prepared.store(true, Ordering::Relaxed);
+                done
+            }
+        }
+    }
+
+    fn prepare(&self, connection: &Connection) -> Result<(), rusqlite::Error> {
+        for _ in 0..ROUNDS {
+            let before = self.pages.load(Ordering::Relaxed);
+            copy(connection)?;
+            if self.pages.load(Ordering::Relaxed).saturating_sub(before) <= FEW {
+                break;
+            }
+        }
+        Ok(())
+    }
 }
 
 fn copy(connection: &Connection) -> Result<(), rusqlite::Error> {
