@@ -114,7 +114,7 @@ impl ApprovalChanges {
     pub(crate) fn add_to(&self, batch: &mut Batch, append: &Append<'_>) -> Result<(), Error> {
         let (run, seal, at): (RunId, _, _) = (append.run, append.seal, append.at);
         for asked in &self.asked {
-            batch.exec(
+            let asked_for = batch.exec(
                 "insert into approvals (id, project_id, smith_id, run_id, status, request, expires_at, created_at) \
                  values ($1, $2, $3, $4, 'pending', $5, $6, $7)",
                 params![
@@ -127,6 +127,7 @@ impl ApprovalChanges {
                     at
                 ],
             );
+            asked_for.independent();
         }
         if let Some(decided) = &self.decided {
             let (id, status, resolution, decision) = match decided {
@@ -136,11 +137,12 @@ impl ApprovalChanges {
             };
             let decision =
                 decision.map(|decision| seal.seal(DECISION, &id.as_bytes(), decision)).transpose()?;
-            batch.exec(
+            let settled = batch.exec(
                 "update approvals set status = $2, resolution = $3, decision = $4, resolved_at = $5 \
                  where id = $1 and run_id = $6 and status = 'pending'",
                 params![id, status.as_str(), resolution.map(Resolution::as_str), decision, at, run],
             );
+            settled.independent();
         }
         if let Some(reason) = self.closes.filter(|_| matches!(append.standing, Standing::Ends(_))) {
             batch.exec(

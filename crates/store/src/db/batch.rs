@@ -11,6 +11,7 @@ pub struct Statement {
     pub(super) params: Vec<Value>,
     pub(super) guard: Option<&'static str>,
     pub(super) returning: Option<&'static str>,
+    pub(super) is_independent: bool,
 }
 
 impl Statement {
@@ -25,6 +26,12 @@ impl Statement {
     /// Returns a column of the row that the statement changes, for a guarded statement.
     pub fn returning(&mut self, column: &'static str) {
         self.returning = Some(column);
+    }
+
+    /// Says that this statement, which returns nothing, need not see what the guarded one before it does, nor what others say
+    /// this of: a database may carry them out together.
+    pub fn independent(&mut self) {
+        self.is_independent = true;
     }
 }
 
@@ -43,7 +50,8 @@ impl Batch {
 
     pub fn exec(&mut self, sql: impl Into<Cow<'static, str>>, params: Vec<Value>) -> &mut Statement {
         let index = self.statements.len();
-        self.statements.push(Statement { sql: sql.into(), params, guard: None, returning: None });
+        let sql = sql.into();
+        self.statements.push(Statement { sql, params, guard: None, returning: None, is_independent: false });
         // The element was pushed on the line before.
         #[expect(clippy::indexing_slicing, reason = "the index was taken right before the push")]
         &mut self.statements[index]

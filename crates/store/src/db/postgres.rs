@@ -1,5 +1,6 @@
 //! PostgreSQL: a pool of connections, each batch in one round trip, announcements through LISTEN/NOTIFY.
 
+mod fold;
 mod listen;
 
 use std::future::{Future, poll_fn};
@@ -24,6 +25,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::batch::Statement;
 use super::{Batch, DbError, DbOptions, Outcome, Row, Value};
+use fold::{Folded, fold};
 use listen::{CHANNEL, listen};
 
 /// The code with which `ingram_guard` makes a batch fail.
@@ -138,16 +140,18 @@ impl Postgres {
                 params: vec![Value::Text(CHANNEL.to_owned()), Value::Text(text)],
                 guard: None,
                 returning: None,
+                is_independent: true,
             });
         }
+        let folded = fold(&statements);
         let mut tries = 0;
         loop {
             let connection = self.connection().await?;
-            let Some(prepared) = self.in_time(prepare(&connection, &statements)).await else {
+            let Some(prepared) = self.in_time(prepare(&connection, &folded)).await else {
                 return Err(DbError::Unavailable(given_up(connection)));
             };
             let sent = match prepared {
-                Ok(prepared) => self.in_time(send(&connection, &statements, &prepared)).await,
+                Ok(prepared) => self.in_time(send(&connection, &folded, &prepared)).await,
                 Err(failed) => Some(Err(failed)),
             };
             let Some(sent) = sent else { return Err(DbError::Unknown(given_up(connection))) };
@@ -241,26 +245,14 @@ impl From<tokio_postgres::Error> for Failed {
     }
 }
 
-/// Makes the statements of a batch known to the server, those with a guard inside of its check.
+/// Makes the statements of a batch known to the server.
 async fn prepare(
     connection: &Object,
-    statements: &[Statement],
+    statements: &[Folded<'_>],
 ) -> Result<Vec<tokio_postgres::Statement>, Failed> {
     let mut prepared = Vec::with_capacity(statements.len());
     for statement in statements {
-        let sql = match statement.guard {
-            None => statement.sql.clone(),
-            Some(label) => {
-                let column = statement.returning.unwrap_or("1");
-                format!(
-                    "with guarded as ({} returning {column} as answer) \
-                     select (select answer from guarded limit 1), ingram_guard((select count(*) from guarded), '{label}')",
-                    statement.sql
-                )
-                .into()
-            }
-        };
-        prepared.push(connection.prepare_cached(&sql).await?);
+        prepared.push(connection.prepare_cached(&statement.sql).await?);
     }
     Ok(prepared)
 }
@@ -269,7 +261,7 @@ async fn prepare(
 /// becomes a rollback, so nobody has to wait for an answer in between.
 async fn send(
     connection: &Object,
-    statements: &[Statement],
+    statements: &[Folded<'_>],
     prepared: &[tokio_postgres::Statement],
 ) -> Result<Vec<Vec<Row>>, Failed> {
     // From here on the batch is with the server, and only its answer tells what has become of it.
@@ -278,14 +270,14 @@ async fn send(
         None => Failed::Other(DbError::Unknown(error.to_string())),
     };
     if let ([statement], [only]) = (statements, prepared) {
-        let collected = collect(connection, only, &statement.params).await;
-        return Ok(vec![collected.map_err(lost)?]);
+        let collected = collect(connection, only, statement.params.iter().copied()).await.map_err(lost)?;
+        return Ok(each_with_rows(vec![collected], statements));
     }
     type Step<'a> = Pin<Box<dyn Future<Output = Result<Vec<Row>, tokio_postgres::Error>> + Send + 'a>>;
     let mut steps: Vec<Step<'_>> = Vec::with_capacity(statements.len().saturating_add(2));
     steps.push(Box::pin(async { connection.batch_execute("begin").await.map(|()| Vec::new()) }));
     for (statement, prepared) in statements.iter().zip(prepared) {
-        steps.push(Box::pin(collect(connection, prepared, &statement.params)));
+        steps.push(Box::pin(collect(connection, prepared, statement.params.iter().copied())));
     }
     steps.push(Box::pin(async { connection.batch_execute("commit").await.map(|()| Vec::new()) }));
     let mut answers = in_order(steps).await.into_iter();
@@ -295,7 +287,18 @@ async fn send(
     for edge in [begun, committed].into_iter().flatten() {
         edge.map_err(lost)?;
     }
-    Ok(results)
+    Ok(each_with_rows(results, statements))
+}
+
+/// Gives each statement of the batch its rows. Those that rode with another have none.
+fn each_with_rows(results: Vec<Vec<Row>>, statements: &[Folded<'_>]) -> Vec<Vec<Row>> {
+    let mut all = Vec::new();
+    for (rows, statement) in results.into_iter().zip(statements) {
+        let next = all.len().saturating_add(statement.carries);
+        all.push(rows);
+        all.resize_with(next, Vec::new);
+    }
+    all
 }
 
 /// Drives all futures at once, first polling them in their order: each sends its request when it is polled first.
@@ -325,15 +328,15 @@ async fn in_order<F: Future + Unpin>(futures: Vec<F>) -> Vec<F::Output> {
 
 async fn run(connection: &Object, sql: &str, params: &[Value]) -> Result<Vec<Row>, DbError> {
     let prepared = connection.prepare_cached(sql).await.map_err(|error| translate(&error))?;
-    collect(connection, &prepared, params).await.map_err(|error| translate(&error))
+    collect(connection, &prepared, params.iter()).await.map_err(|error| translate(&error))
 }
 
 async fn collect(
     connection: &Object,
     statement: &tokio_postgres::Statement,
-    params: &[Value],
+    params: impl ExactSizeIterator<Item = &Value>,
 ) -> Result<Vec<Row>, tokio_postgres::Error> {
-    let params = params.iter().map(|value| value as &(dyn ToSql + Sync));
+    let params = params.map(|value| value as &(dyn ToSql + Sync));
     let stream = connection.query_raw(statement, params).await?;
     let mut stream = std::pin::pin!(stream);
     let mut rows = Vec::new();

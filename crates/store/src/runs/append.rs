@@ -206,7 +206,7 @@ impl ServerStore {
         }
         if count > 0 {
             let from = append.frames.from;
-            batch.exec(
+            let frames = batch.exec(
                 "insert into run_frames (run_id, seq_from, seq_to, body, created_at) values ($1, $2, $3, $4, $5)",
                 params![
                     run,
@@ -216,9 +216,10 @@ impl ServerStore {
                     now
                 ],
             );
+            frames.independent();
         }
         for (position, entry) in (*first..).zip(entries) {
-            batch.exec(
+            let journal = batch.exec(
                 "insert into run_journal (run_id, position, kind, next_seq, body, created_at) values ($1, $2, $3, $4, $5, $6)",
                 params![
                     run,
@@ -229,6 +230,7 @@ impl ServerStore {
                     now
                 ],
             );
+            journal.independent();
         }
         if matches!(append.standing, Standing::Ends(_)) {
             // Asked in the same breath: most lanes have nobody waiting, and then nothing more is to do.
@@ -245,10 +247,11 @@ impl ServerStore {
     }
 
     fn keep_result(&self, batch: &mut Batch, append: &Append<'_>, result: &RunResult) -> Result<(), Error> {
-        batch.exec(
+        let kept = batch.exec(
             "insert into run_results (run_id, body) values ($1, $2) on conflict (run_id) do update set body = excluded.body",
             params![append.run, append.seal.seal(RESULT, &append.run.as_bytes(), result)?],
         );
+        kept.independent();
         Ok(())
     }
 

@@ -140,10 +140,11 @@ impl ProjectStore {
             )
             .must_change_one_row(LANE)
             .returning("status");
-        batch.exec(
+        let request = batch.exec(
             "insert into run_requests (run_id, request, config) values ($1, $2, $3)",
             params![run.id, seal.seal(REQUEST, &row, &run.request)?, seal.seal(CONFIG, &row, &run.config)?],
         );
+        request.independent();
         // The beginning is kept only where the run begins: one that queues begins later.
         let (entry, frames) = &run.beginning;
         let last = entry.next_seq.saturating_sub(1);

@@ -98,6 +98,44 @@ async fn a_guarded_statement_returns_the_column_that_was_asked_for() {
 }
 
 #[tokio::test]
+async fn what_is_independent_is_kept_with_the_guarded_statement_before_it_or_not_at_all() {
+    both(async |location| {
+        let db = open(location).await;
+        let count = async || dump(&db).await.len();
+        let batch = |number: i64, name: &'static str, others: [&'static str; 2]| {
+            let mut batch = Batch::new();
+            batch
+                .exec("insert into things (name, number) values ($1, $2)", params![name, number])
+                .must_change_one_row("one")
+                .returning("number");
+            for other in others {
+                batch
+                    .exec("insert into things (number, name) values ($1, $2)", params![number, other])
+                    .independent();
+            }
+            batch.exec("select count(*) from things", params![]);
+            batch
+        };
+        let outcome = db.commit(batch(7, "a", ["b", "c"])).await.unwrap();
+        let numbers: Vec<Vec<i64>> =
+            (0..4).map(|place| outcome.rows(place).iter().map(|row| row.get(0).unwrap()).collect()).collect();
+        assert_eq!(numbers, [vec![7], vec![], vec![], vec![3]]);
+        // One of those that ride along fails: nothing is kept of any.
+        assert!(matches!(db.commit(batch(8, "d", ["e", "a"])).await, Err(DbError::Conflict)));
+        assert_eq!(count().await, 3);
+        // The guard fails, and is what is told of.
+        let mut guarded = Batch::new();
+        guarded
+            .exec("update things set number = 9 where name = 'nobody'", params![])
+            .must_change_one_row("one");
+        guarded.exec("insert into things (name, number) values ('a', $1)", params![9_i64]).independent();
+        assert!(matches!(db.commit(guarded).await, Err(DbError::Guard("one"))));
+        assert_eq!(count().await, 3);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_log_of_the_embedded_database_stays_short() {
     const MOST: u64 = 96 * 1024 * 1024;
     let directory = tempfile::tempdir().unwrap();
