@@ -28,8 +28,8 @@ impl Statement {
         self.returning = Some(column);
     }
 
-    /// Says that this statement, which returns nothing, need not see what the guarded one before it does, nor what others say
-    /// this of: a database may carry them out together.
+    /// Says that this statement need not see what the guarded one before it does, nor what others of which this is said do: a
+    /// database may carry them out together. For statements that change rows and return none.
     pub fn independent(&mut self) {
         self.is_independent = true;
     }

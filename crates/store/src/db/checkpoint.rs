@@ -39,10 +39,52 @@ struct Log {
     is_prepared: AtomicBool,
 }
 
+#[derive(Debug, PartialEq, Eq)]
 enum Task {
     Copy,
     /// Copy until little is left.
     Prepare,
+}
+
+/// What is to be done after a commit.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    None,
+    /// The thread is to be asked.
+    Ask(Task),
+    /// The writer copies what is left.
+    Finish,
+}
+
+/// What the writer remembers between two commits.
+#[derive(Default)]
+struct Upkeep {
+    pages: c_int,
+    /// How long the log was when the thread was last asked for something.
+    asked: c_int,
+    /// How many commits may still finish the copying.
+    finishes: u8,
+}
+
+impl Upkeep {
+    fn after_commit(&mut self, pages: c_int, is_prepared: bool) -> Step {
+        if pages < std::mem::replace(&mut self.pages, pages) {
+            // The log has started anew.
+            (self.asked, self.finishes) = (0, 0);
+        }
+        if is_prepared && pages >= TOO_LONG {
+            self.finishes = FINISHES;
+        }
+        if let Some(left) = self.finishes.checked_sub(1) {
+            self.finishes = left;
+            return Step::Finish;
+        }
+        match pages.saturating_sub(self.asked) >= PIECE {
+            true if pages >= TOO_LONG => Step::Ask(Task::Prepare),
+            true => Step::Ask(Task::Copy),
+            false => Step::None,
+        }
+    }
 }
 
 /// Lets a thread copy the log of this connection. It ends when the connection is closed, and hands back its own.
@@ -63,30 +105,21 @@ pub(super) fn keep_short(writer: &mut Connection, path: &Path) -> Result<JoinHan
             other
         })
         .map_err(|error| DbError::Unavailable(format!("the checkpoint thread cannot be started: {error}")))?;
-    // How long the log was when the thread was last asked for something, and how many commits may still finish.
-    let (mut asked, mut finishes) = (0, 0_u8);
+    let mut upkeep = Upkeep::default();
     writer
         .wal_hook(Some(move |wal: &mut rusqlite::hooks::Wal, pages: c_int| {
-            if pages < log.pages.swap(pages, Ordering::Relaxed) {
-                // It has started anew.
-                (asked, finishes) = (0, 0);
-            }
-            if log.is_prepared.swap(false, Ordering::Relaxed) && pages >= TOO_LONG {
-                finishes = FINISHES;
-            }
-            if finishes > 0 {
-                finishes -= 1;
-                // What is left then stays in the log until it is prepared again.
-                let _ = wal.checkpoint();
-            } else if pages.saturating_sub(asked) >= PIECE {
-                let task = if pages >= TOO_LONG { Task::Prepare } else { Task::Copy };
-                match tasks.try_send(task) {
-                    Ok(()) => asked = pages,
+            log.pages.store(pages, Ordering::Relaxed);
+            match upkeep.after_commit(pages, log.is_prepared.swap(false, Ordering::Relaxed)) {
+                Step::None => {}
+                // Where that fails, what is left stays in the log until it is prepared again.
+                Step::Finish => drop(wal.checkpoint()),
+                Step::Ask(task) => match tasks.try_send(task) {
+                    Ok(()) => upkeep.asked = pages,
                     // It is at work still.
                     Err(TrySendError::Full(_)) => {}
                     // It has died: better slow than without an end.
                     Err(TrySendError::Disconnected(_)) => drop(wal.checkpoint()),
-                }
+                },
             }
             Ok(())
         }))
@@ -121,4 +154,62 @@ impl Log {
 
 fn copy(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.query_row("pragma wal_checkpoint(passive)", [], |_| Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lets the log grow to so many pages, the thread accepting what it is asked for.
+    fn step(upkeep: &mut Upkeep, pages: c_int, is_prepared: bool) -> Step {
+        let step = upkeep.after_commit(pages, is_prepared);
+        if matches!(step, Step::Ask(_)) {
+            upkeep.asked = pages;
+        }
+        step
+    }
+
+    #[test]
+    fn the_log_is_copied_in_pieces() {
+        let mut upkeep = Upkeep::default();
+        assert_eq!(step(&mut upkeep, PIECE - 1, false), Step::None);
+        assert_eq!(step(&mut upkeep, PIECE, false), Step::Ask(Task::Copy));
+        assert_eq!(step(&mut upkeep, 2 * PIECE - 1, false), Step::None);
+        assert_eq!(step(&mut upkeep, 2 * PIECE, false), Step::Ask(Task::Copy));
+        // It starts anew, and so do the pieces.
+        assert_eq!(step(&mut upkeep, 10, false), Step::None);
+        assert_eq!(step(&mut upkeep, PIECE, false), Step::Ask(Task::Copy));
+    }
+
+    #[test]
+    fn a_thread_that_is_at_work_is_asked_again_by_the_next_commit() {
+        let mut upkeep = Upkeep::default();
+        assert_eq!(upkeep.after_commit(PIECE, false), Step::Ask(Task::Copy));
+        assert_eq!(upkeep.after_commit(PIECE + 1, false), Step::Ask(Task::Copy));
+    }
+
+    #[test]
+    fn the_writer_finishes_a_log_that_is_too_long_once_little_is_left() {
+        let mut upkeep = Upkeep::default();
+        assert_eq!(step(&mut upkeep, TOO_LONG, false), Step::Ask(Task::Prepare));
+        assert_eq!(step(&mut upkeep, TOO_LONG + 1, false), Step::None);
+        assert_eq!(step(&mut upkeep, TOO_LONG + 2, true), Step::Finish);
+        assert_eq!(step(&mut upkeep, 10, false), Step::None, "it has started anew");
+    }
+
+    #[test]
+    fn a_log_that_readers_keep_from_starting_anew_is_prepared_again() {
+        let mut upkeep = Upkeep::default();
+        assert_eq!(step(&mut upkeep, TOO_LONG, true), Step::Finish);
+        for pages in 1..c_int::from(FINISHES) {
+            assert_eq!(step(&mut upkeep, TOO_LONG + pages, false), Step::Finish);
+        }
+        assert_eq!(step(&mut upkeep, TOO_LONG + PIECE, false), Step::Ask(Task::Prepare));
+    }
+
+    #[test]
+    fn what_was_prepared_of_a_log_that_has_started_anew_meanwhile_is_left_to_the_thread() {
+        let mut upkeep = Upkeep::default();
+        assert_eq!(step(&mut upkeep, 10, true), Step::None);
+    }
 }

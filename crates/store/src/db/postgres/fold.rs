@@ -7,6 +7,10 @@ use std::borrow::Cow;
 use crate::db::Value;
 use crate::db::batch::Statement;
 
+/// How many statements ride with a guarded one at most. Each number of them makes another statement, which every connection and
+/// its server keep prepared.
+const RIDERS: usize = 5;
+
 /// One statement as the server gets it.
 pub(super) struct Folded<'a> {
     pub(super) sql: Cow<'a, str>,
@@ -29,7 +33,7 @@ pub(super) fn fold(statements: &[Statement]) -> Vec<Folded<'_>> {
             rest = others;
             continue;
         };
-        let count = others.iter().take_while(|statement| statement.is_independent).count();
+        let count = others.iter().take(RIDERS).take_while(|statement| statement.is_independent).count();
         let (beside, behind) = others.split_at_checked(count).unwrap_or((others, &[]));
         folded.push(guarded(first, label, beside));
         rest = behind;
@@ -46,6 +50,8 @@ fn guarded<'a>(first: &'a Statement, label: &str, beside: &'a [Statement]) -> Fo
     let mut params: Vec<&Value> = first.params.iter().collect();
     for (number, statement) in beside.iter().enumerate() {
         let text = shifted(&statement.sql, params.len());
+        // A `with` that nothing reads is carried out if it changes rows. A function that is called for what it does, as the
+        // announcement of a batch, has to be among the columns.
         match text.strip_prefix("select ") {
             Some(value) => columns.push_str(&format!(", {value}")),
             None => sql.push_str(&format!(", beside_{number} as ({text})")),
@@ -71,7 +77,7 @@ fn shifted(sql: &str, by: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{fold, shifted};
+    use super::{RIDERS, fold, shifted};
     use crate::Batch;
     use crate::db::params;
 
@@ -108,5 +114,15 @@ mod tests {
                 ("insert into e values ($1)", 1, 1),
             ]
         );
+    }
+    #[test]
+    fn those_that_are_too_many_to_ride_are_sent_on_their_own() {
+        let mut batch = Batch::new();
+        batch.exec("update a set x = 1", params![]).must_change_one_row("fence");
+        for _ in 0..RIDERS + 2 {
+            batch.exec("insert into b values ($1)", params![1_i64]).independent();
+        }
+        let carries: Vec<_> = fold(&batch.statements).iter().map(|one| one.carries).collect();
+        assert_eq!(carries, [RIDERS + 1, 1, 1]);
     }
 }

@@ -322,7 +322,8 @@ async fn an_announcement_reaches_every_process_once_the_batch_is_kept() {
     refused.announce("refused".into());
     here.commit(refused).await.unwrap_err();
     let mut kept = Batch::new();
-    kept.exec("insert into things (name, number) values ('a', 1)", params![]);
+    // It rides with a guarded statement, as the one that is refused.
+    kept.exec("insert into things (name, number) values ('a', 1)", params![]).must_change_one_row("one");
     kept.announce("kept".into());
     here.commit(kept).await.unwrap();
     let mut news = heard.recv().await.unwrap();
