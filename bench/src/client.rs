@@ -23,7 +23,7 @@ pub(crate) use exchange::{Exchange, Timing};
 /// Connections at once. A request beyond them waits, and its clock runs meanwhile.
 const MOST_CONNECTIONS: usize = 2_000;
 
-type Connection = SendRequest<Full<Bytes>>;
+pub(crate) type Connection = SendRequest<Full<Bytes>>;
 
 /// A client of one server. Cheap to clone.
 #[derive(Clone)]
@@ -110,10 +110,16 @@ impl Client {
 
     /// Keeps a connection for the next request. Its answer must have been read to the end.
     pub(crate) fn give_back(&self, lease: Lease<'_>) {
-        self.idle().push(lease.connection);
+        self.keep(lease.connection);
     }
 
-    async fn connection(&self) -> anyhow::Result<Connection> {
+    /// The same with a connection that was taken without a place.
+    pub(crate) fn keep(&self, connection: Connection) {
+        self.idle().push(connection);
+    }
+
+    /// Returns a connection that is free, or a new one.
+    pub(crate) async fn connection(&self) -> anyhow::Result<Connection> {
         loop {
             let idle = self.idle().pop();
             let Some(mut connection) = idle else { break };

@@ -12,6 +12,7 @@ mod mock;
 mod options;
 mod postgres;
 mod process;
+mod relay;
 mod report;
 mod rows;
 mod server;
@@ -32,6 +33,9 @@ use server::Program;
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse().resolved();
+    if let Some(upstream) = options.relay {
+        return relay::serve(upstream, &options.folder).await;
+    }
     let open_files = process::raise_open_files()?;
     // Each follower has a connection, and there is some more beside them.
     if let Some(most) = open_files.filter(|most| *most < options.followers as u64 + 256) {

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -45,6 +46,9 @@ pub(crate) struct Options {
     /// Smiths of the agent of B16.
     #[arg(long, default_value_t = 100_000)]
     pub(crate) smiths: usize,
+    /// Be the relay before this mock, and measure nothing.
+    #[arg(long, hide = true)]
+    pub(crate) relay: Option<SocketAddr>,
     /// Measure as the targets are stated: B1 with 1000 a second for 30 seconds, B7 with 9000 followers, and B16.
     #[arg(long)]
     pub(crate) full: bool,
