@@ -95,7 +95,7 @@ async fn a_replica_that_slept_between_taking_a_run_up_and_loading_it_does_not_dr
     upstream.answer(Reply::chunks(["It i", "s noon."]).through(&gate));
     upstream.answer_otherwise(Reply::text("From the heir."));
     let smith = server.smith_on(&upstream).await;
-    let body = json!({"input": "x", "stream": true});
+    let body = json!({"input": "What time is it?", "stream": true});
     let mut own = server.admin().stream(reqwest::Method::POST, &smith.path("/runs"), Some(&body)).await;
     gate.release(1);
     own.take(2).await;
@@ -116,7 +116,10 @@ async fn a_replica_that_slept_between_taking_a_run_up_and_loading_it_does_not_dr
     let run = sleeper.admin().post(&smith.path("/runs"), &json!({"input": "x"})).await.expect(200);
     assert_eq!(run["status"], "completed");
     assert_eq!(sleeper.admin().follow(&path, None).await.collect_until_end().await, frames);
-    assert_eq!(upstream.requests().len(), 3, "the first owner, its heir, and the run that came after");
+    // Of the other run, which began under the name of a node that was given up, the heir may have made a call, too.
+    let requests = upstream.requests();
+    let asked = requests.iter().filter(|request| request.body.to_string().contains("What time is it?"));
+    assert_eq!(asked.count(), 2, "the first owner and its heir");
 }
 
 #[tokio::test]
