@@ -20,6 +20,15 @@ const KEPT_CALLS: usize = 8;
 /// With whom and what a model is called, or why it cannot be.
 pub(super) type Prepared = Result<(models::Credentials, models::Request), Problem>;
 
+/// How far what the model says first has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FirstWord {
+    Awaited,
+    /// It is being put on disk.
+    OnItsWay,
+    Told,
+}
+
 #[derive(Default)]
 struct Answer {
     text: String,
@@ -96,14 +105,20 @@ impl Driver {
         let stop = self.stop.clone();
         let drained = self.engine.drained.clone();
         let mut commit: Option<(Commit, News)> = None;
-        let mut has_spoken = false;
+        let mut first_word = FirstWord::Awaited;
         loop {
             if commit.is_none() && self.is_due() {
                 // The first word is waited for; behind it, the next ones are to be read.
-                commit = Some(self.start_commit(std::mem::replace(&mut has_spoken, true)));
+                commit = Some(self.start_commit(first_word != FirstWord::Awaited));
+                if first_word == FirstWord::Awaited {
+                    first_word = FirstWord::OnItsWay;
+                }
             }
             let lingers = self.pending.due.filter(|_| commit.is_none() && self.may_commit());
-            let full = self.pending.bytes > self.engine.options.max_pending_bytes || self.holds_back();
+            // Reading on would take processors from those who put the first word on disk, and nothing would be told earlier.
+            let is_awaited = first_word == FirstWord::OnItsWay && self.topic.is_watched();
+            let is_full = self.pending.bytes > self.engine.options.max_pending_bytes;
+            let rests = is_full || is_awaited || self.holds_back();
             let event = tokio::select! {
                 biased;
                 () = stop.cancelled() => {
@@ -125,11 +140,12 @@ impl Driver {
                     let news = commit.take().map(|(_, news)| news).unwrap_or_default();
                     self.settle_start().await?;
                     self.kept(kept, news)?;
+                    first_word = FirstWord::Told;
                     None
                 }
                 () = self.topic.watched(), if lingers.is_some() => None,
                 () = async { match lingers { Some(due) => sleep_until(due).await, None => std::future::pending().await } } => None,
-                event = stream.next(), if !full => Some(event),
+                event = stream.next(), if !rests => Some(event),
             };
             // Whatever the provider has sent already goes into one commit.
             let mut next = event;
