@@ -64,6 +64,7 @@ impl TestApp {
             connections: 2,
             wait: Duration::from_secs(10),
             queue: 1_000,
+            cache_bytes: 1_000_000,
             statement_timeout: Duration::from_secs(30),
         };
         let store =

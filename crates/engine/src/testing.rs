@@ -42,6 +42,7 @@ async fn world(location: Location) -> World {
         connections: 4,
         wait: Duration::from_secs(10),
         queue: 1_000,
+        cache_bytes: 1_000_000,
         statement_timeout: Duration::from_secs(30),
     };
     let ids = Ids::new(Arc::new(SystemClock));

@@ -142,7 +142,8 @@ fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
 /// Opens a database as it is, to make it one of another program.
 async fn open(location: Location) -> Db {
     let wait = std::time::Duration::from_secs(10);
-    let options = DbOptions { location, connections: 2, wait, queue: 10, statement_timeout: wait };
+    let options =
+        DbOptions { location, connections: 2, wait, queue: 10, cache_bytes: 0, statement_timeout: wait };
     Db::open_with(&options, Upgrade::Never).await.unwrap()
 }
 

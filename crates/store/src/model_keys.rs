@@ -136,7 +136,7 @@ impl ProjectStore {
         let rows = self
             .store
             .db()
-            .look_up(
+            .recall(
                 "select provider, owner_id, sealed_key, base_url from model_keys \
                  where owner_id in ($1, $2) and project_id = $3",
                 params![smith, project, self.project],

@@ -15,6 +15,7 @@ pub(crate) fn options(location: Location) -> DbOptions {
         connections: 4,
         wait: Duration::from_secs(10),
         queue: 1_000,
+        cache_bytes: 1_000_000,
         statement_timeout: Duration::from_secs(30),
     }
 }

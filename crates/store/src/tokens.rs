@@ -127,10 +127,10 @@ impl OrganizationStore {
 impl ServerStore {
     /// Finds what is known of a presented token by its `jti`.
     pub async fn presented_token(&self, token: TokenId) -> Result<Option<PresentedToken>, Error> {
-        let row = self
+        let rows = self
             .store
             .db()
-            .read_one(
+            .recall(
                 "select tokens.hash, tokens.kind, tokens.organization_id, tokens.project_id, tokens.smith_id, tokens.scopes, \
                  tokens.expires_at, tokens.revoked_at, projects.archived_at, smiths.archived_at from tokens \
                  left join projects on projects.id = tokens.project_id left join smiths on smiths.id = tokens.smith_id \
@@ -138,13 +138,13 @@ impl ServerStore {
                 params![token],
             )
             .await?;
-        let Some(row) = row else { return Ok(None) };
+        let Some(row) = rows.first() else { return Ok(None) };
         let hash: Vec<u8> = row.get(0)?;
         let archived: [Option<Timestamp>; 2] = [row.get(8)?, row.get(9)?];
         Ok(Some(PresentedToken {
             hash: hash.as_slice().try_into().map_err(|_| DbError::Corrupt("a hash has 32 bytes"))?,
-            subject: subject(&row, 1)?,
-            scopes: scopes(&row, 5)?,
+            subject: subject(row, 1)?,
+            scopes: scopes(row, 5)?,
             expires_at: row.get(6)?,
             revoked_at: row.get(7)?,
             orphaned: archived.iter().any(Option::is_some),

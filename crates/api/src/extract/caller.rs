@@ -65,7 +65,7 @@ impl FromRequestParts<App> for Caller {
     }
 }
 
-/// Finds out whom a token stands for. What the store knows of it is read every time, so that revocation acts at once.
+/// Finds out whom a token stands for. The store is asked every time, so that revocation acts at once.
 async fn authenticate(app: &App, token: &str) -> Result<Caller, Problem> {
     let hash = token_hash(token);
     let verified = signature(app, token, hash).await?;

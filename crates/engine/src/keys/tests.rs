@@ -22,6 +22,7 @@ async fn setup() -> Setup {
         connections: 2,
         wait: Duration::from_secs(10),
         queue: 100,
+        cache_bytes: 1_000_000,
         statement_timeout: Duration::from_secs(30),
     };
     let ids = Ids::new(Arc::new(SystemClock));

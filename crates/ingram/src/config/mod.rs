@@ -68,6 +68,8 @@ pub struct Database {
     pub wait_ms: u64,
     /// Batches that may wait for the writer of the embedded database.
     pub queue: usize,
+    /// What the embedded database keeps in memory of rows that seldom change, in bytes; 0: nothing.
+    pub cache_bytes: usize,
     /// Milliseconds that PostgreSQL may work on one statement; 0: as long as it likes.
     pub statement_timeout_ms: u64,
 }
@@ -110,7 +112,13 @@ impl Default for Settings {
 
 impl Default for Database {
     fn default() -> Self {
-        Self { connections: 8, wait_ms: 5_000, queue: 10_000, statement_timeout_ms: 30_000 }
+        Self {
+            connections: 8,
+            wait_ms: 5_000,
+            queue: 10_000,
+            cache_bytes: 4_000_000,
+            statement_timeout_ms: 30_000,
+        }
     }
 }
 
@@ -148,6 +156,7 @@ impl Settings {
             connections: self.database.connections,
             wait: Duration::from_millis(self.database.wait_ms),
             queue: self.database.queue,
+            cache_bytes: self.database.cache_bytes,
             statement_timeout: Duration::from_millis(self.database.statement_timeout_ms),
         }
     }

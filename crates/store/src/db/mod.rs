@@ -8,6 +8,7 @@ mod batch;
 mod checkpoint;
 mod migrate;
 mod postgres;
+mod remembered;
 mod sqlite;
 #[cfg(test)]
 mod tests;
@@ -68,6 +69,8 @@ pub struct DbOptions {
     pub wait: Duration,
     /// Batches that may wait for the SQLite writer.
     pub queue: usize,
+    /// What the embedded database keeps in memory of rows that seldom change. 0: nothing.
+    pub cache_bytes: usize,
     /// How long PostgreSQL may work on one statement, waits for locks included. Zero: as long as it likes.
     pub statement_timeout: Duration,
 }
@@ -159,7 +162,7 @@ impl Db {
 
     /// Reads rows.
     pub async fn read(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, DbError> {
-        metrics::counter!("ingram_database_statements_total", "kind" => "read").increment(1);
+        count_read();
         match &self.0 {
             Engine::Sqlite(sqlite) => sqlite.read(sql, params).await,
             Engine::Postgres(postgres) => postgres.read(sql, params).await,
@@ -175,10 +178,21 @@ impl Db {
 
     /// Looks up a few rows by their key, as [`Self::read_one`] does.
     pub async fn look_up(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, DbError> {
-        metrics::counter!("ingram_database_statements_total", "kind" => "read").increment(1);
+        count_read();
         match &self.0 {
             Engine::Sqlite(sqlite) => sqlite.look_up(sql, &params).await,
             Engine::Postgres(postgres) => postgres.read(sql, params).await,
+        }
+    }
+
+    /// Looks up rows of tables that seldom change, as [`Self::look_up`] does.
+    ///
+    /// The embedded database answers from memory what it has found before, until one of those tables is written. PostgreSQL,
+    /// which other servers write too, is asked each time.
+    pub async fn recall(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, DbError> {
+        match &self.0 {
+            Engine::Sqlite(sqlite) => sqlite.recall(sql, &params, count_read).await,
+            Engine::Postgres(_) => self.look_up(sql, params).await,
         }
     }
 
@@ -240,4 +254,8 @@ impl Db {
             Engine::Postgres(postgres) => postgres.close(),
         }
     }
+}
+
+fn count_read() {
+    metrics::counter!("ingram_database_statements_total", "kind" => "read").increment(1);
 }

@@ -17,6 +17,7 @@ use tokio::runtime::RuntimeFlavor;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::batch::Statement;
+use super::remembered::{Question, Remembered, Written};
 use super::{Batch, DbError, DbOptions, Outcome, Row, Value, checkpoint};
 
 /// How many batches share one commit at most; beyond that the first would wait for too long.
@@ -48,6 +49,7 @@ pub(super) struct Sqlite {
     /// Whether the writer's thread has taken a batch and waits for the connection.
     takes: Arc<AtomicBool>,
     readers: Arc<Readers>,
+    remembered: Arc<Remembered>,
     wait: Duration,
 }
 
@@ -65,15 +67,19 @@ impl Sqlite {
         let (opened, ready) = oneshot::channel();
         let writing = Writing::default();
         let takes = Arc::new(AtomicBool::new(false));
-        let own = (Arc::clone(&writing), Arc::clone(&takes));
+        let remembered = Arc::new(Remembered::new(options.cache_bytes));
+        let own = Writer {
+            writing: Arc::clone(&writing),
+            takes: Arc::clone(&takes),
+            remembered: Arc::clone(&remembered),
+        };
         std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
             .spawn(move || match open_writer(&writer_path) {
                 Ok((connection, checkpoints)) => {
-                    let (own, takes) = own;
-                    *lock(&own) = Some(connection);
+                    *lock(&own.writing) = Some(connection);
                     let _ = opened.send(Ok(()));
-                    write_loop(&own, &takes, checkpoints, jobs);
+                    write_loop(&own, checkpoints, jobs);
                 }
                 Err(error) => {
                     let _ = opened.send(Err(error));
@@ -86,7 +92,7 @@ impl Sqlite {
             idle: Mutex::new(Vec::new()),
             places: Arc::new(Semaphore::new(options.connections.max(1))),
         };
-        Ok(Self { writer, writing, takes, readers: Arc::new(readers), wait: options.wait })
+        Ok(Self { writer, writing, takes, readers: Arc::new(readers), remembered, wait: options.wait })
     }
 
     pub(super) async fn read(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, DbError> {
@@ -106,6 +112,24 @@ impl Sqlite {
     pub(super) async fn look_up(&self, sql: &str, params: &[Value]) -> Result<Vec<Row>, DbError> {
         let _place = self.place().await?;
         self.readers.query(&numbered(sql), params)
+    }
+
+    /// The same for rows that seldom change: they are read only where they are not known from before. `reads` hears of that.
+    pub(super) async fn recall(
+        &self,
+        sql: &str,
+        params: &[Value],
+        reads: impl FnOnce(),
+    ) -> Result<Vec<Row>, DbError> {
+        let question = Question::new(sql, params);
+        let before = match self.remembered.answer(&question) {
+            Ok(rows) => return Ok(rows),
+            Err(before) => before,
+        };
+        reads();
+        let rows = self.look_up(sql, params).await?;
+        self.remembered.keep(before, sql, question, &rows);
+        Ok(rows)
     }
 
     async fn place(&self) -> Result<OwnedSemaphorePermit, DbError> {
@@ -147,7 +171,8 @@ impl Sqlite {
         };
         let Some(connection) = writing.as_ref() else { return Err(batch) };
         // Another thread takes the other tasks of this one over meanwhile.
-        let outcome = tokio::task::block_in_place(|| write_group(connection, vec![batch]).pop());
+        let outcome =
+            tokio::task::block_in_place(|| write_group(connection, &self.remembered, vec![batch]).pop());
         Ok(outcome.unwrap_or_else(|| Err(given_up())))
     }
 
@@ -248,16 +273,18 @@ fn open_reader(path: &Path) -> Result<Connection, DbError> {
     Ok(connection)
 }
 
-fn write_loop(
-    writing: &Writing,
-    takes: &AtomicBool,
-    checkpoints: JoinHandle<Connection>,
-    mut jobs: mpsc::Receiver<Job>,
-) {
+/// What the writer's thread shares with those who commit on theirs.
+struct Writer {
+    writing: Writing,
+    takes: Arc<AtomicBool>,
+    remembered: Arc<Remembered>,
+}
+
+fn write_loop(own: &Writer, checkpoints: JoinHandle<Connection>, mut jobs: mpsc::Receiver<Job>) {
     while let Some(first) = jobs.blocking_recv() {
-        takes.store(true, Ordering::Relaxed);
-        let mut writing = lock(writing);
-        takes.store(false, Ordering::Relaxed);
+        own.takes.store(true, Ordering::Relaxed);
+        let mut writing = lock(&own.writing);
+        own.takes.store(false, Ordering::Relaxed);
         let Some(connection) = writing.as_ref() else { return };
         let mut group = Vec::new();
         let mut replies = Vec::new();
@@ -280,13 +307,14 @@ fn write_loop(
             }
         }
         if !group.is_empty() {
-            for (answer, reply) in write_group(connection, group).into_iter().zip(replies) {
+            for (answer, reply) in write_group(connection, &own.remembered, group).into_iter().zip(replies) {
                 let _ = reply.send(answer);
             }
         }
         match other {
             Some(Job::Script(sql, reply)) => {
                 let done = connection.execute_batch(&sql).map(|()| Outcome::default());
+                own.remembered.forget(Written::ALL);
                 let _ = reply.send(done.map_err(|error| translate(&error)));
             }
             Some(Job::Checkpoint(reply)) => {
@@ -312,8 +340,20 @@ fn checkpoint(connection: &Connection) -> Result<Outcome, DbError> {
 }
 
 /// Writes batches in one transaction, each behind its own savepoint: one that fails takes no other with it. Returns what came
-/// of each.
-fn write_group(connection: &Connection, group: Vec<Batch>) -> Vec<Result<Outcome, DbError>> {
+/// of each. What is remembered of the tables that they write is forgotten before.
+fn write_group(
+    connection: &Connection,
+    remembered: &Remembered,
+    group: Vec<Batch>,
+) -> Vec<Result<Outcome, DbError>> {
+    let written = Written::by(&group);
+    let answers = write_together(connection, group);
+    // Whatever came of it: a commit that fails may have been kept all the same.
+    remembered.forget(written);
+    answers
+}
+
+fn write_together(connection: &Connection, group: Vec<Batch>) -> Vec<Result<Outcome, DbError>> {
     // A panic, or a rollback that failed, may have left a transaction open, in which no other can begin.
     if !connection.is_autocommit() {
         let _ = run(connection, "rollback");

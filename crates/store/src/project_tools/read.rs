@@ -94,7 +94,7 @@ impl ProjectStore {
         }
         let places = places.join(", ");
         let sql = format!("select {COLUMNS} from project_tools where project_id = $1 and name in ({places})");
-        Ok(self.store.db().look_up(&sql, values).await?)
+        Ok(self.store.db().recall(&sql, values).await?)
     }
 
     fn read_tool(&self, row: &Row) -> Result<Stored, Error> {

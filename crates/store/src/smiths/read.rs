@@ -98,10 +98,9 @@ impl ProjectStore {
     }
 
     async fn one_smith(&self, picked: &str, values: Vec<Value>) -> Result<Option<SmithRecord>, Error> {
-        let Some(row) = self.store.db().read_one(&with_agents(picked), values).await? else {
-            return Ok(None);
-        };
-        let mut smith = self.read_smith(&row)?;
+        let rows = self.store.db().recall(&with_agents(picked), values).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let mut smith = self.read_smith(row)?;
         self.add_base(&mut smith).await?;
         Ok(Some(smith))
     }

@@ -1,6 +1,7 @@
 //! Both engines, driven with the same batches.
 
 mod failures;
+mod recall;
 
 use std::time::Duration;
 
