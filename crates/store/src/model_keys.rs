@@ -143,7 +143,7 @@ impl ProjectStore {
             )
             .await?;
         let mut keys = Vec::with_capacity(rows.len());
-        for row in &rows {
+        for row in rows.iter() {
             let owner: Vec<u8> = row.get(1)?;
             let owner = owner.as_slice().try_into().map_err(|_| DbError::Corrupt("an id has 16 bytes"))?;
             keys.push(SealedKey {

@@ -15,6 +15,7 @@ mod tests;
 mod value;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::broadcast;
@@ -189,10 +190,10 @@ impl Db {
     ///
     /// The embedded database answers from memory what it has found before, until one of those tables is written. PostgreSQL,
     /// which other servers write too, is asked each time.
-    pub async fn recall(&self, sql: &str, params: Vec<Value>) -> Result<Vec<Row>, DbError> {
+    pub async fn recall(&self, sql: &str, params: Vec<Value>) -> Result<Arc<[Row]>, DbError> {
         match &self.0 {
             Engine::Sqlite(sqlite) => sqlite.recall(sql, &params, count_read).await,
-            Engine::Postgres(_) => self.look_up(sql, params).await,
+            Engine::Postgres(_) => Ok(self.look_up(sql, params).await?.into()),
         }
     }
 

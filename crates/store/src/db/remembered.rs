@@ -2,10 +2,10 @@
 //!
 //! Nearly every request asks for the same token, and for a smith, a key and tools that seldom change. SQLite reads them from its
 //! log each time, because each commit makes its readers forget the pages that they know. Only this process changes such
-//! rows: commands beside a running server add tokens, and change nothing.
+//! rows: commands beside a running server add tokens, and change none of these tables otherwise.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Batch, Row, Value};
@@ -13,9 +13,11 @@ use super::{Batch, Row, Value};
 /// The tables whose rows may be kept. A row read from any other is not.
 const TABLES: [&str; 7] =
     ["tokens", "projects", "smiths", "agents", "model_keys", "mcp_servers", "project_tools"];
-/// Of those, the ones that another process may add rows to: that a row is not there is never kept of them.
-const GROWING: Tables = Tables(0b11);
-/// How long something is kept at most, so that what was changed behind the server's back is seen, too.
+/// Of those, the ones of which it is never kept that a row is missing: another process may add it, or it is a name that nobody
+/// bears and that is better not kept.
+const GROWING: [&str; 3] = ["tokens", "projects", "smiths"];
+/// How long a look-up is answered from memory at most, so that what was changed behind the server's back is seen, too. What is
+/// older, or no longer true, is dropped once so often.
 const LONGEST: Duration = Duration::from_secs(10);
 /// What one look-up may take of all the space, as its divisor.
 const SHARE: usize = 16;
@@ -34,46 +36,62 @@ impl Tables {
         TABLES.iter().position(|table| *table == name).map(|place| Self(1 << place))
     }
 
-    fn meets(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
-
     fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Returns the tables that a query reads, unless it reads others too.
-    fn read_by(sql: &str) -> Option<Self> {
-        let mut words =
-            sql.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|word| !word.is_empty());
-        let mut tables = Self::default();
-        while let Some(word) = words.next() {
-            if matches!(word, "from" | "join") {
-                match words.next() {
-                    // What follows is a query itself.
-                    Some("select") => {}
-                    name => tables = tables.and(Self::named(name?)?),
-                }
-            }
-        }
-        Some(tables)
+    fn places(self) -> impl Iterator<Item = usize> {
+        (0..TABLES.len()).filter(move |place| self.0 & (1 << place) != 0)
     }
 
-    /// Returns those of the tables that a statement may write.
-    fn written_by(sql: &str) -> Self {
-        let rest = ["insert into ", "update ", "delete from "].iter().find_map(|verb| sql.strip_prefix(verb));
-        match rest {
-            Some(rest) => {
-                let name = rest.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next();
-                name.and_then(Self::named).unwrap_or_default()
+    fn has_any_of(self, names: &[&str]) -> bool {
+        self.places().any(|place| TABLES.get(place).is_some_and(|name| names.contains(name)))
+    }
+
+    /// Returns the tables that a query reads. None where it reads others too, or where that is not clear.
+    fn read_by(sql: &str) -> Option<Self> {
+        let sql = sql.to_ascii_lowercase();
+        let mut tables = Self::default();
+        let mut before = "";
+        let mut rest = sql.as_str();
+        while let Some(start) = rest.find(is_of_word) {
+            let (word, behind) = word(rest.get(start..)?);
+            if matches!(before, "from" | "join") && word != "select" {
+                if matches!(behind.trim_start().chars().next(), Some(',' | '.')) {
+                    return None;
+                }
+                tables = tables.and(Self::named(word)?);
             }
-            None if sql.starts_with("select ") => Self::default(),
-            None => Self::ALL,
+            (before, rest) = (word, behind);
         }
+        let is_clear = tables != Self::default() && !matches!(before, "from" | "join") && !sql.contains('"');
+        is_clear.then_some(tables)
+    }
+
+    /// Returns those of the tables that a statement may write: all of them where that is not clear.
+    fn written_by(sql: &str) -> Self {
+        if sql.starts_with("select ") {
+            return Self::default();
+        }
+        let rest = ["insert into ", "update ", "delete from "].iter().find_map(|verb| sql.strip_prefix(verb));
+        let Some(rest) = rest else { return Self::ALL };
+        let (name, behind) = word(rest);
+        let is_clear =
+            !name.is_empty() && name != "or" && matches!(behind.chars().next(), None | Some(' ' | '('));
+        if is_clear { Self::named(name).unwrap_or_default() } else { Self::ALL }
     }
 }
 
-/// Tables that are about to be written.
+fn is_of_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+/// Splits off the word that a text begins with.
+fn word(text: &str) -> (&str, &str) {
+    text.split_at(text.find(|c| !is_of_word(c)).unwrap_or(text.len()))
+}
+
+/// Tables that batches write.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Written(Tables);
 
@@ -113,9 +131,11 @@ impl Question {
 }
 
 struct Found {
-    rows: Vec<Row>,
+    rows: Arc<[Row]>,
     tables: Tables,
     bytes: usize,
+    /// How often something had been written before it was read.
+    before: u64,
     until: Instant,
 }
 
@@ -123,11 +143,28 @@ struct Found {
 struct Kept {
     found: HashMap<Question, Found>,
     bytes: usize,
-    /// How often something was forgotten because it was written.
+    /// How often something was written.
     writes: u64,
+    /// What that counted up to when each of the tables was written last.
+    written: [u64; TABLES.len()],
+    /// When what is not true any more is dropped next.
+    sweep: Option<Instant>,
 }
 
-/// The state of the memory before a look-up. What is found is kept only if nothing was written since.
+impl Kept {
+    fn is_true(&self, tables: Tables, before: u64) -> bool {
+        tables.places().all(|place| self.written.get(place).is_some_and(|written| *written <= before))
+    }
+
+    fn sweep(&mut self, now: Instant) {
+        let mut found = std::mem::take(&mut self.found);
+        found.retain(|_, found| now < found.until && self.is_true(found.tables, found.before));
+        self.bytes = found.values().map(|found| found.bytes).sum();
+        self.found = found;
+    }
+}
+
+/// The state of the memory before a look-up. What is found is kept only if its tables were not written since.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Before(u64);
 
@@ -144,30 +181,36 @@ impl Remembered {
     }
 
     /// Returns what the look-up has found before, or with what to tell what it finds now.
-    pub(super) fn answer(&self, question: &Question) -> Result<Vec<Row>, Before> {
+    pub(super) fn answer(&self, question: &Question) -> Result<Arc<[Row]>, Before> {
         let kept = self.lock();
         match kept.found.get(question) {
-            Some(found) if Instant::now() < found.until => Ok(found.rows.clone()),
+            Some(found) if Instant::now() < found.until && kept.is_true(found.tables, found.before) => {
+                Ok(Arc::clone(&found.rows))
+            }
             _ => Err(Before(kept.writes)),
         }
     }
 
     /// Keeps what a look-up has found.
-    pub(super) fn keep(&self, before: Before, sql: &str, question: Question, rows: &[Row]) {
+    pub(super) fn keep(&self, before: Before, sql: &str, question: Question, rows: &Arc<[Row]>) {
         let tables = Tables::read_by(sql);
         debug_assert!(tables.is_some(), "not only of tables that may be kept: {sql}");
         let Some(tables) = tables else { return };
-        if rows.is_empty() && tables.meets(GROWING) {
+        if rows.is_empty() && tables.has_any_of(&GROWING) {
             return;
         }
         let bytes = ENTRY_BYTES + question.0.len() + rows.iter().map(size).sum::<usize>();
         if bytes > self.most_bytes / SHARE {
             return;
         }
-        let until = Instant::now() + self.longest;
+        let now = Instant::now();
         let mut kept = self.lock();
-        if kept.writes != before.0 {
+        if !kept.is_true(tables, before.0) {
             return;
+        }
+        if kept.sweep.is_none_or(|sweep| sweep <= now) {
+            kept.sweep(now);
+            kept.sweep = Some(now + self.longest);
         }
         // What is asked for often is soon there again.
         if kept.bytes + bytes > self.most_bytes {
@@ -175,27 +218,48 @@ impl Remembered {
             kept.bytes = 0;
         }
         kept.bytes += bytes;
-        if let Some(older) = kept.found.insert(question, Found { rows: rows.to_vec(), tables, bytes, until })
-        {
+        let rows = Arc::clone(rows);
+        let found = Found { rows, tables, bytes, before: before.0, until: now + self.longest };
+        if let Some(older) = kept.found.insert(question, found) {
             kept.bytes -= older.bytes;
         }
     }
 
-    /// Forgets what was read from tables that have just been written. To be called before anybody hears of the commit.
-    pub(super) fn forget(&self, written: Written) {
-        let Written(tables) = written;
+    /// Forgets what was read from these tables once the returned value is dropped: after they were written, however that went,
+    /// and before anybody hears of it.
+    pub(super) fn forget_after(&self, written: Written) -> Forgets<'_> {
+        Forgets { remembered: self, written }
+    }
+
+    fn forget(&self, Written(tables): Written) {
         if tables == Tables::default() {
             return;
         }
         let mut kept = self.lock();
         kept.writes += 1;
-        kept.found.retain(|_, found| !found.tables.meets(tables));
-        kept.bytes = kept.found.values().map(|found| found.bytes).sum();
+        let writes = kept.writes;
+        for place in tables.places() {
+            if let Some(written) = kept.written.get_mut(place) {
+                *written = writes;
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
         // Nothing in here panics half-way.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Forgets when it goes.
+pub(super) struct Forgets<'a> {
+    remembered: &'a Remembered,
+    written: Written,
+}
+
+impl Drop for Forgets<'_> {
+    fn drop(&mut self) {
+        self.remembered.forget(self.written);
     }
 }
 
@@ -218,15 +282,19 @@ mod tests {
         names.iter().fold(Tables::default(), |all, name| all.and(Tables::named(name).unwrap()))
     }
 
-    fn rows(text: &str) -> Vec<Row> {
-        vec![Row(vec![Value::from(text)])]
+    fn rows(text: &str) -> Arc<[Row]> {
+        Arc::new([Row(vec![Value::from(text)])])
+    }
+
+    fn rows_of<const N: usize>(rows: [Row; N]) -> Arc<[Row]> {
+        Arc::new(rows)
     }
 
     fn about(id: i64) -> Question {
         Question::new(SQL, &[Value::Int(id)])
     }
 
-    fn keep(remembered: &Remembered, id: i64, rows: &[Row]) {
+    fn keep(remembered: &Remembered, id: i64, rows: &Arc<[Row]>) {
         let before = remembered.answer(&about(id)).unwrap_err();
         remembered.keep(before, SQL, about(id), rows);
     }
@@ -243,9 +311,17 @@ mod tests {
         assert_eq!(Tables::read_by(joined), Some(named(&["smiths", "agents"])));
         let left = "select 1 from tokens left join projects on true left join smiths on true";
         assert_eq!(Tables::read_by(left), Some(named(&["tokens", "projects", "smiths"])));
-        for other in
-            ["select 1 from runs", "select 1 from tokens join agent_versions on true", "select 1 from"]
-        {
+        let others = [
+            "select 1 from runs",
+            "select 1 from tokens join agent_versions on true",
+            "select 1 from tokens, runs",
+            "select 1 from main.tokens",
+            r#"select 1 from tokens join "runs" on true"#,
+            "SELECT 1 FROM runs",
+            "select 1 from",
+            "select 1",
+        ];
+        for other in others {
             assert_eq!(Tables::read_by(other), None, "{other}");
         }
     }
@@ -262,7 +338,17 @@ mod tests {
         ] {
             assert_eq!(Tables::written_by(none), Tables::default(), "{none}");
         }
-        for unclear in ["with recursive a as (select 1) insert into runs select 1", "drop table tokens"] {
+        let unclear = [
+            "with recursive a as (select 1) insert into runs select 1",
+            "drop table tokens",
+            "UPDATE tokens set a = 1",
+            " update tokens set a = 1",
+            "update  tokens set a = 1",
+            "update or replace tokens set a = 1",
+            r#"insert into "tokens" (id) values (1)"#,
+            "insert into main.tokens (id) values (1)",
+        ];
+        for unclear in unclear {
             assert_eq!(Tables::written_by(unclear), Tables::ALL, "{unclear}");
         }
     }
@@ -273,19 +359,41 @@ mod tests {
         keep(&remembered, 1, &rows("a"));
         assert_eq!(remembered.answer(&about(1)).unwrap(), rows("a"));
         assert!(remembered.answer(&about(2)).is_err());
-        remembered.forget(Written::by([&batch("insert into runs (id) select id from tokens")]));
-        remembered.forget(Written::by([&batch("update agents set name = 'x'")]));
+        drop(remembered.forget_after(Written::by([&batch("insert into runs (id) select id from tokens")])));
+        drop(remembered.forget_after(Written::by([&batch("update agents set name = 'x'")])));
         assert!(remembered.answer(&about(1)).is_ok());
-        remembered.forget(Written::by([&batch("select 1"), &batch("delete from tokens")]));
+        drop(remembered.forget_after(Written::by([&batch("select 1"), &batch("delete from tokens")])));
         assert!(remembered.answer(&about(1)).is_err());
-        assert_eq!(remembered.lock().bytes, 0);
+    }
+
+    #[test]
+    fn what_a_write_that_panics_has_touched_is_forgotten_too() {
+        let remembered = Remembered::new(1_000_000);
+        keep(&remembered, 1, &rows("a"));
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _forgets = remembered.forget_after(Written::ALL);
+            panic!("in the middle of a commit");
+        }));
+        assert!(panicked.is_err() && remembered.answer(&about(1)).is_err());
+    }
+
+    #[test]
+    fn what_is_not_true_any_more_is_dropped_in_time() {
+        let remembered = Remembered::new(1_000_000);
+        keep(&remembered, 1, &rows("a"));
+        drop(remembered.forget_after(Written::ALL));
+        remembered.lock().sweep = None;
+        keep(&remembered, 2, &rows("b"));
+        let kept = remembered.lock();
+        assert_eq!(kept.found.len(), 1);
+        assert_eq!(kept.bytes, kept.found.values().map(|found| found.bytes).sum::<usize>());
     }
 
     #[test]
     fn what_was_read_before_a_write_is_not_kept_after_it() {
         let remembered = Remembered::new(1_000_000);
         let before = remembered.answer(&about(1)).unwrap_err();
-        remembered.forget(Written::by([&batch("update tokens set a = 1")]));
+        drop(remembered.forget_after(Written::by([&batch("update tokens set a = 1")])));
         remembered.keep(before, SQL, about(1), &rows("old"));
         assert!(remembered.answer(&about(1)).is_err());
     }
@@ -293,13 +401,13 @@ mod tests {
     #[test]
     fn that_a_row_is_missing_is_kept_only_where_no_other_process_adds_any() {
         let remembered = Remembered::new(1_000_000);
-        keep(&remembered, 1, &[]);
+        keep(&remembered, 1, &rows_of([]));
         assert!(remembered.answer(&about(1)).is_err());
         let sql = "select id from mcp_servers where project_id = $1";
         let servers = || Question::new(sql, &[Value::Int(1)]);
         let before = remembered.answer(&servers()).unwrap_err();
-        remembered.keep(before, sql, servers(), &[]);
-        assert_eq!(remembered.answer(&servers()).unwrap(), []);
+        remembered.keep(before, sql, servers(), &rows_of([]));
+        assert!(remembered.answer(&servers()).unwrap().is_empty());
     }
 
     #[test]
@@ -307,6 +415,8 @@ mod tests {
         let remembered = Remembered { longest: Duration::ZERO, ..Remembered::new(1_000_000) };
         keep(&remembered, 1, &rows("a"));
         assert!(remembered.answer(&about(1)).is_err());
+        keep(&remembered, 2, &rows("b"));
+        assert_eq!(remembered.lock().found.len(), 1, "what is too old is dropped");
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl ProjectStore {
         let sql = format!("select {COLUMNS} from mcp_servers where project_id = $1{named}");
         let mut found = Read::new();
         let mut missing = Vec::new();
-        for row in &self.store.db().recall(&sql, values).await? {
+        for row in self.store.db().recall(&sql, values).await?.iter() {
             let (id, version): (McpServerId, u64) = (row.get(0)?, row.get(9)?);
             let refreshed_at: Option<Timestamp> = row.get(10)?;
             let manifest = self.store.inner.manifests.get(id, version);

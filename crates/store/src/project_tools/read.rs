@@ -1,6 +1,7 @@
 //! Reading tools.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use domain::Timestamp;
 use domain::ids::{Id as _, ProjectToolId};
@@ -50,14 +51,15 @@ impl ProjectStore {
         &self,
         names: &[String],
     ) -> Result<Readable<(ToolRecord, Option<String>)>, Error> {
+        let found = self.tool_rows(names).await?;
         let mut rows = HashMap::new();
-        for row in self.tool_rows(names).await? {
+        for row in found.iter() {
             rows.insert(row.get::<String>(1)?, row);
         }
         let mut readable = Readable::default();
         // In the order in which they were asked for.
         for (name, row) in names.iter().filter_map(|name| rows.remove_entry(name)) {
-            match self.read_signed(&row) {
+            match self.read_signed(row) {
                 Ok(tool) => readable.found.push(tool),
                 Err(error) if error.is_damage() => {
                     let id: ProjectToolId = row.get(0)?;
@@ -81,7 +83,7 @@ impl ProjectStore {
         rows.first().map(|row| self.read_tool(row)).transpose()
     }
 
-    async fn tool_rows<N: AsRef<str>>(&self, names: &[N]) -> Result<Vec<Row>, Error> {
+    async fn tool_rows<N: AsRef<str>>(&self, names: &[N]) -> Result<Arc<[Row]>, Error> {
         let mut values = params![self.project];
         let mut places = Vec::with_capacity(names.len());
         // What cannot be a name is nobody's, and a database may not even take it.
@@ -90,7 +92,7 @@ impl ProjectStore {
             places.push(format!("${}", values.len()));
         }
         if places.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Arc::new([]));
         }
         let places = places.join(", ");
         let sql = format!("select {COLUMNS} from project_tools where project_id = $1 and name in ({places})");
