@@ -5,6 +5,7 @@
 //! followers as soon as it is said.
 
 mod commit;
+mod first_word;
 mod model;
 mod starting;
 mod tools;

@@ -120,6 +120,7 @@ async fn a_replica_that_slept_between_taking_a_run_up_and_loading_it_does_not_dr
     let requests = upstream.requests();
     let asked = requests.iter().filter(|request| request.body.to_string().contains("What time is it?"));
     assert_eq!(asked.count(), 2, "the first owner and its heir");
+    assert!(requests.len() <= 4, "the other run, and at most one who took it for an orphan");
 }
 
 #[tokio::test]

@@ -535,7 +535,8 @@ async fn a_plain_run_costs_the_database_little_on_whichever_surface() {
         let smith = server.smith(json!({"model": "openai_compatible/mock", "external_id": "u1"})).await;
         let admin = server.admin();
         // Where other replicas can queue a run, the end of one looks once more for whom it lets in.
-        let most = if matches!(engine, Engine::Postgres) { 14 } else { 13 };
+        // The embedded database knows the token, the smith, its key and its tools from the run before.
+        let most = if matches!(engine, Engine::Postgres) { 14 } else { 9 };
         let messages = json!([{"role": "user", "content": "hi"}]);
         for (path, body) in [
             (smith.path("/runs"), Smith::says("hi")),

@@ -10,6 +10,7 @@ use models::{Event, Failure, FailureKind};
 use tokio::time::sleep_until;
 
 use super::commit::{Commit, News};
+use super::first_word::FirstWord;
 use super::{Driver, Stop};
 use crate::toolbox::{Offer, Repetition, tell_apart};
 use crate::{Options, context, structured};
@@ -19,15 +20,6 @@ const KEPT_CALLS: usize = 8;
 
 /// With whom and what a model is called, or why it cannot be.
 pub(super) type Prepared = Result<(models::Credentials, models::Request), Problem>;
-
-/// How far what the model says first has come.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum FirstWord {
-    Awaited,
-    /// It is being put on disk.
-    OnItsWay,
-    Told,
-}
 
 #[derive(Default)]
 struct Answer {
@@ -105,18 +97,17 @@ impl Driver {
         let stop = self.stop.clone();
         let drained = self.engine.drained.clone();
         let mut commit: Option<(Commit, News)> = None;
-        let mut first_word = FirstWord::Awaited;
+        let mut first_word = FirstWord::default();
         loop {
             if commit.is_none() && self.is_due() {
                 // The first word is waited for; behind it, the next ones are to be read.
-                commit = Some(self.start_commit(first_word != FirstWord::Awaited));
-                if first_word == FirstWord::Awaited {
-                    first_word = FirstWord::OnItsWay;
-                }
+                let meanwhile = first_word.sent(&self.pending.frames);
+                commit = Some(self.start_commit(meanwhile));
             }
             let lingers = self.pending.due.filter(|_| commit.is_none() && self.may_commit());
-            // Reading on would take processors from those who put the first word on disk, and nothing would be told earlier.
-            let is_awaited = first_word == FirstWord::OnItsWay && self.topic.is_watched();
+            // Reading on would take processors from the embedded database, and nothing would be told earlier.
+            let is_near = self.engine.store.server().commits_in_order();
+            let is_awaited = first_word.is_on_its_way() && is_near && self.topic.is_watched();
             let is_full = self.pending.bytes > self.engine.options.max_pending_bytes;
             let rests = is_full || is_awaited || self.holds_back();
             let event = tokio::select! {
@@ -140,7 +131,7 @@ impl Driver {
                     let news = commit.take().map(|(_, news)| news).unwrap_or_default();
                     self.settle_start().await?;
                     self.kept(kept, news)?;
-                    first_word = FirstWord::Told;
+                    first_word.kept();
                     None
                 }
                 () = self.topic.watched(), if lingers.is_some() => None,
