@@ -50,7 +50,8 @@ async fn plain(bench: &Bench) -> anyhow::Result<Row> {
         baseline: "-".to_owned(),
         others: 0.0,
         clock: "Differences of the counters in `/metrics` from before a run as in B1 until they rest after its answer, requests' \
-            own look-ups (token, smith) included; the median of 11 runs on a server that has nothing else to do. \
+            own look-ups (token, smith) included where the database is asked for them: the embedded one knows them from the run \
+            before. The median of 11 runs on a server that has nothing else to do. \
             All commits are counted, also the one that carries the delta.",
     })
 }

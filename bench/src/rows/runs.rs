@@ -59,7 +59,9 @@ async fn baselines(
 ) -> anyhow::Result<(Outcome, Outcome)> {
     let direct = load::open(&bench.direct, exchanges, schedule).await?;
     let relay = Relay::start(bench.mock.address(), bench.program.folder())?;
-    Ok((direct, load::open(&relay.client, exchanges, schedule).await?))
+    let relayed = load::open(&relay.client, exchanges, schedule).await?;
+    relay.stop();
+    Ok((direct, relayed))
 }
 
 /// Measures B1 on a server that has done nothing else.
