@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::{Batch, Row, Value};
 
 /// The tables whose rows may be kept. A row read from any other is not.
-const TABLES: [&str; 7] =
+pub(super) const TABLES: [&str; 7] =
     ["tokens", "projects", "smiths", "agents", "model_keys", "mcp_servers", "project_tools"];
 /// Of those, the ones of which it is never kept that a row is missing: another process may add it, or it is a name that nobody
 /// bears and that is better not kept.

@@ -83,3 +83,21 @@ async fn the_embedded_database_is_not_asked_again_for_what_it_has_said() {
     assert_eq!(recalled(&db, 1).await.as_deref(), Some("uno"));
     db.close().await;
 }
+
+#[tokio::test]
+async fn a_table_that_is_kept_is_there_and_no_other_statement_changes_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ingram.db");
+    let db = Db::open(&options(Location::Sqlite(path.clone()))).await.unwrap();
+    let schema = rusqlite::Connection::open(&path).unwrap();
+    let count = |sql: &str| schema.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    for table in remembered::TABLES {
+        let sql = format!("select count(*) from sqlite_schema where type = 'table' and name = '{table}'");
+        assert_eq!(count(&sql), 1, "{table}");
+    }
+    assert_eq!(count("select count(*) from sqlite_schema where type in ('trigger', 'view')"), 0);
+    let acting = "select count(*) from sqlite_schema as tables, pragma_foreign_key_list(tables.name) as keys \
+                  where keys.on_delete <> 'NO ACTION' or keys.on_update <> 'NO ACTION'";
+    assert_eq!(count(acting), 0);
+    db.close().await;
+}
