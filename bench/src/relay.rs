@@ -137,20 +137,22 @@ fn keep_all(mut file: File, mut log: mpsc::Receiver<Record>) {
         for record in &records {
             bytes.extend_from_slice(&record.bytes);
         }
-        let is_kept = || -> std::io::Result<()> {
-            if file.stream_position()? > (SPACE / 2) as u64 {
-                file.rewind()?;
-            }
-            file.write_all(&bytes)?;
-            file.sync_data()
-        };
-        if { is_kept }().is_ok() {
+        if append(&mut file, &bytes).is_ok() {
             for record in records {
                 // Whoever waited may have gone.
                 let _ = record.kept.send(());
             }
         }
     }
+}
+
+/// Writes where it left off, and from the start again before the space ends.
+fn append(file: &mut File, bytes: &[u8]) -> std::io::Result<()> {
+    if file.stream_position()? > (SPACE / 2) as u64 {
+        file.rewind()?;
+    }
+    file.write_all(bytes)?;
+    file.sync_data()
 }
 
 /// An answer on its way.
