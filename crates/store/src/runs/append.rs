@@ -93,6 +93,25 @@ pub(super) fn place(run: RunId, number: u64) -> [u8; 24] {
     place
 }
 
+/// How many journal entries one statement stores at most. Each number of them makes another statement, which stays prepared.
+const ENTRIES: usize = 4;
+
+/// Returns the statement that stores so many journal entries.
+fn insert_entries(count: usize) -> String {
+    const COLUMNS: usize = 6;
+    let row = |number: usize| {
+        let first = number.saturating_mul(COLUMNS);
+        let places: Vec<_> =
+            (1..=COLUMNS).map(|column| format!("${}", first.saturating_add(column))).collect();
+        format!("({})", places.join(", "))
+    };
+    let rows: Vec<_> = (0..count).map(row).collect();
+    format!(
+        "insert into run_journal (run_id, position, kind, next_seq, body, created_at) values {}",
+        rows.join(", ")
+    )
+}
+
 impl ServerStore {
     /// Appends to a run, all of it or nothing.
     pub async fn append_to_run(&self, append: &Append<'_>) -> Result<Appended, Error> {
@@ -218,19 +237,14 @@ impl ServerStore {
             );
             frames.independent();
         }
-        for (position, entry) in (*first..).zip(entries) {
-            let journal = batch.exec(
-                "insert into run_journal (run_id, position, kind, next_seq, body, created_at) values ($1, $2, $3, $4, $5, $6)",
-                params![
-                    run,
-                    position,
-                    entry.input.name(),
-                    entry.next_seq,
-                    append.seal.seal(JOURNAL, &place(run, position), &entry.input)?,
-                    now
-                ],
-            );
-            journal.independent();
+        let places: Vec<_> = (*first..).zip(entries).collect();
+        for some in places.chunks(ENTRIES) {
+            let mut values = Vec::new();
+            for (position, entry) in some {
+                let body = append.seal.seal(JOURNAL, &place(run, *position), &entry.input)?;
+                values.extend(params![run, *position, entry.input.name(), entry.next_seq, body, now]);
+            }
+            batch.exec(insert_entries(some.len()), values).independent();
         }
         if matches!(append.standing, Standing::Ends(_)) {
             // Asked in the same breath: most lanes have nobody waiting, and then nothing more is to do.
