@@ -15,6 +15,13 @@ const WARM_UP: Duration = Duration::from_secs(1);
 /// Requests to take turns with, so that not all of them meet in one place.
 pub(crate) type Exchanges = Arc<[Exchange]>;
 
+/// The same, each with who sends it.
+type Turns = Arc<[(Client, Exchange)]>;
+
+fn turns(client: &Client, exchanges: &Exchanges) -> Turns {
+    exchanges.iter().map(|exchange| (client.clone(), exchange.clone())).collect()
+}
+
 /// What came of a load.
 #[derive(Debug)]
 pub(crate) struct Outcome {
@@ -55,33 +62,57 @@ pub(crate) async fn open(
     schedule: Schedule,
 ) -> anyhow::Result<Outcome> {
     let warm_up = Schedule { lasting: WARM_UP.min(schedule.lasting), ..schedule };
-    pace(client.clone(), Arc::clone(exchanges), warm_up).await?;
-    pace(client.clone(), Arc::clone(exchanges), schedule).await
+    let turns = turns(client, exchanges);
+    pace(Arc::clone(&turns), warm_up).await?;
+    pace(turns, schedule).await
 }
 
 /// The same with several kinds of requests, one of each in turn: what else happens to the machine happens to all of them.
-pub(crate) async fn in_turn<const N: usize>(
-    client: &Client,
-    kinds: [&Exchanges; N],
+pub(crate) async fn in_turn(
+    kinds: &[(Client, Exchanges)],
     schedule: Schedule,
-) -> anyhow::Result<[Outcome; N]> {
-    let longest = kinds.iter().map(|kind| kind.len()).max().unwrap_or_default();
+) -> anyhow::Result<Vec<Outcome>> {
+    let longest = kinds.iter().map(|(_, kind)| kind.len()).max().unwrap_or_default();
     let places = (0..longest).flat_map(|place| kinds.iter().map(move |kind| (kind, place)));
-    let exchanges: Exchanges =
-        places.filter_map(|(kind, place)| kind.get(place % kind.len().max(1)).cloned()).collect();
+    let turns: Turns = places
+        .filter_map(|((client, kind), place)| {
+            Some((client.clone(), kind.get(place % kind.len().max(1)).cloned()?))
+        })
+        .collect();
     let warm_up = Schedule { lasting: WARM_UP.min(schedule.lasting), ..schedule };
-    pace(client.clone(), Arc::clone(&exchanges), warm_up).await?;
-    let (start, mut requests) = send(client.clone(), exchanges, schedule).await?;
-    let mut tallies: [Tally; N] = std::array::from_fn(|_| Tally::default());
+    pace(Arc::clone(&turns), warm_up).await?;
+    let (start, mut requests) = send(turns, schedule).await?;
+    let mut tallies: Vec<Tally> = kinds.iter().map(|_| Tally::default()).collect();
     while let Some(request) = requests.join_next().await {
         let (number, due, timing) = request?;
-        if let Some(tally) = tallies.get_mut(number % N) {
+        if let Some(tally) = tallies.get_mut(number % kinds.len().max(1)) {
             tally.count(due, timing);
         }
     }
-    let outcomes: Vec<Outcome> =
-        tallies.into_iter().map(|tally| tally.outcome(start)).collect::<Result<_, _>>()?;
-    outcomes.try_into().map_err(|_| anyhow::anyhow!("a kind of request is missing"))
+    tallies.into_iter().map(|tally| tally.outcome(start)).collect()
+}
+
+/// The same for loads that are too much for several at once: a second of each in turn.
+pub(crate) async fn by_seconds(
+    kinds: &[(Client, Exchanges)],
+    schedule: Schedule,
+) -> anyhow::Result<Vec<Outcome>> {
+    let second = Schedule { lasting: Duration::from_secs(1), ..schedule };
+    let begun = Instant::now();
+    let mut tallies: Vec<Tally> = kinds.iter().map(|_| Tally::default()).collect();
+    // The first round is the warm-up.
+    for round in 0..=schedule.lasting.as_secs() {
+        for ((client, exchanges), tally) in kinds.iter().zip(&mut tallies) {
+            let (_, mut requests) = send(turns(client, exchanges), second).await?;
+            while let Some(request) = requests.join_next().await {
+                let (_, due, timing) = request?;
+                if round > 0 {
+                    tally.count(due, timing);
+                }
+            }
+        }
+    }
+    tallies.into_iter().map(|tally| tally.outcome(begun)).collect()
 }
 
 /// A request that was sent: its number, when it was due, and what came of it.
@@ -94,7 +125,7 @@ pub(crate) async fn once(
     per_second: f64,
 ) -> anyhow::Result<Vec<(Instant, anyhow::Result<Timing>)>> {
     let lasting = Duration::from_secs_f64(exchanges.len() as f64 / per_second);
-    let (_, mut requests) = send(client.clone(), exchanges, Schedule { per_second, lasting }).await?;
+    let (_, mut requests) = send(turns(client, &exchanges), Schedule { per_second, lasting }).await?;
     let mut sent = Vec::new();
     while let Some(request) = requests.join_next().await {
         sent.push(request?);
@@ -103,8 +134,8 @@ pub(crate) async fn once(
     Ok(sent.into_iter().map(|(_, due, timing)| (due, timing)).collect())
 }
 
-async fn pace(client: Client, exchanges: Exchanges, schedule: Schedule) -> anyhow::Result<Outcome> {
-    let (start, mut requests) = send(client, exchanges, schedule).await?;
+async fn pace(turns: Turns, schedule: Schedule) -> anyhow::Result<Outcome> {
+    let (start, mut requests) = send(turns, schedule).await?;
     let mut tally = Tally::default();
     while let Some(request) = requests.join_next().await {
         let (_, due, timing) = request?;
@@ -114,17 +145,13 @@ async fn pace(client: Client, exchanges: Exchanges, schedule: Schedule) -> anyho
 }
 
 /// Sends requests as the schedule has it, and returns when it began.
-async fn send(
-    client: Client,
-    exchanges: Exchanges,
-    schedule: Schedule,
-) -> anyhow::Result<(Instant, JoinSet<Sent>)> {
+async fn send(turns: Turns, schedule: Schedule) -> anyhow::Result<(Instant, JoinSet<Sent>)> {
     let runtime = tokio::runtime::Handle::current();
     // A thread of its own: timers of the runtime are a millisecond coarse.
     let sending = tokio::task::spawn_blocking(move || {
         let start = Instant::now();
         let mut requests = JoinSet::new();
-        for (number, exchange) in exchanges.iter().cycle().take(schedule.count()).enumerate() {
+        for (number, (client, exchange)) in turns.iter().cycle().take(schedule.count()).enumerate() {
             let due = start + schedule.due(number);
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
             let (client, exchange) = (client.clone(), exchange.clone());
@@ -276,7 +303,9 @@ mod tests {
             good.iter().map(|good| Exchange { done: "no such text", ..good.clone() }).collect();
         let mixed: Exchanges = good.iter().chain(failing.iter()).cloned().collect();
         let schedule = Schedule { per_second: 1_000.0, lasting: Duration::from_millis(60) };
-        let [plain, half] = in_turn(&client, [&good, &mixed], schedule).await.unwrap();
+        let kinds = [(client.clone(), good), (client, mixed)];
+        let outcomes = in_turn(&kinds, schedule).await.unwrap();
+        let [plain, half] = outcomes.as_slice() else { panic!("one for each kind") };
         assert_eq!((plain.whole.count(), plain.failed), (30, 0));
         assert_eq!((half.whole.count(), half.failed), (15, 15));
     }

@@ -22,6 +22,9 @@ pub(crate) struct Options {
     /// Measure only these rows, such as B1,B7, and write no report. `dialect`: B1 and B2 of the OpenAI surface.
     #[arg(long, value_delimiter = ',', value_name = "ROWS")]
     pub(crate) only: Vec<String>,
+    /// Measure nothing but B1 at a low rate and B2, of the program and of these, one request of each in turn.
+    #[arg(long, value_delimiter = ',', value_name = "PROGRAMS", conflicts_with = "only")]
+    pub(crate) against: Vec<PathBuf>,
     /// Requests a second of B1. Without it: half of what B3 finds to be possible, and 1000 at most.
     #[arg(long)]
     pub(crate) rate: Option<f64>,
@@ -62,12 +65,15 @@ impl Options {
             self.seconds = 30;
             self.followers = 9_000;
         }
+        if !self.against.is_empty() {
+            self.only = vec!["against".to_owned()];
+        }
         self
     }
 
     pub(crate) fn wants(&self, row: &str) -> bool {
         // It takes minutes to make so many smiths.
-        let is_usual = self.full || row != "B16";
+        let is_usual = row != "against" && (self.full || row != "B16");
         (self.only.is_empty() && is_usual) || self.only.iter().any(|only| only.eq_ignore_ascii_case(row))
     }
 
@@ -95,6 +101,13 @@ mod tests {
         assert!(!Options::parse_from(["bench"]).wants("B16"));
         assert!(Options::parse_from(["bench", "--full"]).wants("B16"));
         assert!(Options::parse_from(["bench", "--only", "b16"]).wants("B16"));
+    }
+
+    #[test]
+    fn programs_are_held_against_each_other_and_nothing_else_is_measured() {
+        let options = Options::parse_from(["bench", "--against", "old,older"]).resolved();
+        assert!(options.wants("against") && !options.wants("B2"));
+        assert!(!Options::parse_from(["bench", "--full"]).resolved().wants("against"));
     }
 
     #[test]

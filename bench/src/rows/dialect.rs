@@ -23,13 +23,13 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Row>> {
         chats("mock-1", None),
         responses("mock-1", r#""object":"response""#, r#""status":"completed""#, false),
     ];
-    let whole = in_turn(bench, &stage, &whole, PER_SECOND).await?;
+    let whole = in_turn(bench, &stage, whole, PER_SECOND).await?;
     let streamed = [
         runs::streamed(&stage).await?,
         chats("mock-100", Some("[DONE]")),
         responses("mock-100", "event: response.output_text.delta", "event: response.completed", true),
     ];
-    let streamed = in_turn(bench, &stage, &streamed, bench.options.stream_rate).await?;
+    let streamed = in_turn(bench, &stage, streamed, bench.options.stream_rate).await?;
     stage.server.stop()?;
     let first = row(
         "B1",
@@ -56,11 +56,13 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Row>> {
 async fn in_turn(
     bench: &Bench,
     stage: &Stage,
-    surfaces: &[Exchanges; 3],
+    surfaces: [Exchanges; 3],
     per_second: f64,
 ) -> anyhow::Result<[Outcome; 3]> {
     let schedule = Schedule { per_second, lasting: 3 * bench.options.lasting() };
-    load::in_turn(&stage.project.client, surfaces.each_ref(), schedule).await
+    let kinds = surfaces.map(|surface| (stage.project.client.clone(), surface));
+    let outcomes = load::in_turn(&kinds, schedule).await?;
+    outcomes.try_into().map_err(|_| anyhow::anyhow!("a kind of request is missing"))
 }
 
 fn row(

@@ -1,5 +1,6 @@
 //! The rows of the table, each with what it needs around it.
 
+mod against;
 mod agents;
 mod database;
 mod dialect;
@@ -10,10 +11,12 @@ mod runs;
 mod start;
 mod steps;
 
+use std::sync::Arc;
+
 use crate::client::Client;
 use crate::mock::Mock;
 use crate::options::Options;
-use crate::postgres::{Cluster, Installed};
+use crate::postgres::{Cluster, Database, Installed};
 use crate::process::Others;
 use crate::report::Row;
 use crate::server::{Data, Program, Project, Server};
@@ -71,10 +74,11 @@ enum Group {
     Resumed,
     Followers,
     Agents,
+    Against,
 }
 
 impl Group {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Start,
         Self::Database,
         Self::Ceiling,
@@ -85,6 +89,7 @@ impl Group {
         Self::Resumed,
         Self::Followers,
         Self::Agents,
+        Self::Against,
     ];
 
     fn rows(self) -> &'static [&'static str] {
@@ -99,6 +104,7 @@ impl Group {
             Self::Resumed => &["B5"],
             Self::Followers => &["B7"],
             Self::Agents => &["B16"],
+            Self::Against => &["against"],
         }
     }
 }
@@ -129,6 +135,7 @@ impl Bench {
                 Group::Resumed => resumed::measure(self).await?,
                 Group::Followers => vec![followers::measure(self).await?],
                 Group::Agents => vec![agents::measure(self).await?],
+                Group::Against => against::measure(self).await?,
             };
             let others = others.cores()?;
             rows.extend(measured.into_iter().map(|row| Row { others, ..row }));
@@ -156,9 +163,18 @@ impl Bench {
             Engine::Sqlite => None,
             Engine::Postgres(cluster) => Some(cluster.database()?),
         };
-        let data = self.program.data_on(database)?;
-        let server = self.program.start(&data)?;
-        let project = Project::new(&self.program, &data, &server, &self.mock).await?;
+        self.stage_with(&self.program, database).await
+    }
+
+    /// Starts another program on empty data of its own.
+    async fn stage_of(&self, program: &Program) -> anyhow::Result<Stage> {
+        self.stage_with(program, None).await
+    }
+
+    async fn stage_with(&self, program: &Program, database: Option<Arc<Database>>) -> anyhow::Result<Stage> {
+        let data = program.data_on(database)?;
+        let server = program.start(&data)?;
+        let project = Project::new(program, &data, &server, &self.mock).await?;
         Ok(Stage { project, server, data })
     }
 

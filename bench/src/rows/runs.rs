@@ -43,7 +43,7 @@ pub(super) async fn streamed(stage: &Stage) -> anyhow::Result<Exchanges> {
 }
 
 /// The same request at the mock, with nothing between.
-fn direct(model: &str, stream: bool) -> Exchanges {
+pub(super) fn direct(model: &str, stream: bool) -> Exchanges {
     let body = json!({ "model": model, "stream": stream,
         "messages": [{ "role": "user", "content": "Say one word." }] });
     let (first, done) = if stream { (r#""content":"A""#, "[DONE]") } else { ("choices", "usage") };
