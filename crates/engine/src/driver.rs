@@ -4,6 +4,7 @@
 //! meanwhile waits and rides in the next one, so a fast stream costs few commits and a slow one is on disk and with its
 //! followers as soon as it is said.
 
+mod choosing;
 mod commit;
 mod first_word;
 mod model;
@@ -25,6 +26,7 @@ use crate::keys::Choice;
 use crate::toolbox::Toolbox;
 use crate::{Inner, cancel, context, structured};
 
+use choosing::Chosen;
 use commit::Pending;
 pub(crate) use commit::{pause_of, published, result_of};
 pub(crate) use starting::Starting;
@@ -97,8 +99,8 @@ pub(crate) struct Driver {
     origin: Origin,
     /// Whether nothing can have been said on the thread before.
     is_fresh_thread: bool,
-    /// How the model is called the first time, where that was found out when the run started.
-    choice: Option<Choice>,
+    /// How the model is called, as it was found out last.
+    chosen: Option<Chosen>,
     /// What the driver shows its topic when it goes.
     generation: u64,
     /// Whether the last commit found another run waiting on the thread.
@@ -145,7 +147,7 @@ impl Driver {
             starting: None,
             origin,
             is_fresh_thread: false,
-            choice: None,
+            chosen: None,
             generation: 0,
             another_waits: false,
             toolbox: None,
@@ -189,7 +191,7 @@ impl Driver {
 
     fn beginning(mut self, thread: Thread, choice: Choice) -> Self {
         self.is_fresh_thread = thread == Thread::Fresh;
-        self.choice = Some(choice);
+        self.chosen = Some(Chosen::now(choice));
         self
     }
 

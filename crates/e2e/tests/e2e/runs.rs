@@ -518,17 +518,61 @@ async fn counted(server: &e2e::Server, name: &str) -> u64 {
     lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64).sum()
 }
 
+/// Reads how many statements and commits there were.
+async fn database_work(server: &e2e::Server) -> (u64, u64) {
+    let statements = counted(server, "ingram_database_statements_total").await;
+    (statements, counted(server, "ingram_database_commits_total").await)
+}
+
+/// A server whose work with the database can be counted.
+async fn counting(engine: Engine) -> e2e::Server {
+    Setup::on(engine)
+        .with_variable("INGRAM_METRICS_TOKEN", "metrics-token")
+        // No beat falls into the measurement.
+        .with_configuration("[engine]\nlease_ms = 3600000\n")
+        .start()
+        .await
+}
+
+#[tokio::test]
+async fn a_step_of_a_tool_costs_the_database_little() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let server = counting(engine).await;
+        let upstream = Upstream::start().await;
+        let smith = server.smith_on(&upstream).await;
+        server
+            .admin()
+            .patch(&smith.path(""), &json!({"enabled_hosted_tools": ["calculator"]}))
+            .await
+            .expect(200);
+        // Runs of one and of six steps, each twice: the first reads what the next ones find in memory.
+        let mut work = Vec::new();
+        for steps in [1_u64, 6, 1, 6] {
+            for step in 0..steps {
+                let sum = json!({"expression": format!("{step} + {step}")});
+                upstream.answer(Reply::tool_call(&format!("c{step}"), "calculate", sum));
+            }
+            upstream.answer(Reply::text("Done."));
+            let before = database_work(&server).await;
+            let run = smith.run(&Smith::says("Add.")).await;
+            assert_eq!(run["output"]["content"], "Done.", "{engine:?}");
+            let after = database_work(&server).await;
+            work.push((after.0 - before.0, after.1 - before.1));
+        }
+        let (one, six) = (work[2], work[3]);
+        // The last look of a run may come after its answer, and a slow one looks for its key again.
+        let (statements, commits) = (six.0 - one.0, six.1 - one.1);
+        assert!(
+            statements <= 5 * 6 + 2 && commits <= 5 * 2,
+            "{engine:?}: {statements} statements, {commits} commits"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_plain_run_costs_the_database_little_on_whichever_surface() {
-    const STATEMENTS: &str = "ingram_database_statements_total";
-    const COMMITS: &str = "ingram_database_commits_total";
     for engine in [Engine::Sqlite, Engine::Postgres] {
-        let server = Setup::on(engine)
-            .with_variable("INGRAM_METRICS_TOKEN", "metrics-token")
-            // No beat falls into the measurement.
-            .with_configuration("[engine]\nlease_ms = 3600000\n")
-            .start()
-            .await;
+        let server = counting(engine).await;
         let upstream = Upstream::start().await;
         upstream.answer_otherwise(Reply::text("You said little."));
         server.smith_on(&upstream).await;
@@ -549,11 +593,11 @@ async fn a_plain_run_costs_the_database_little_on_whichever_surface() {
                 admin.post(&path, &body).await.expect(200);
                 // Several, because the last look of a run may come after its answer.
                 const RUNS: u64 = 10;
-                let before = (counted(&server, STATEMENTS).await, counted(&server, COMMITS).await);
+                let before = database_work(&server).await;
                 for _ in 0..RUNS {
                     admin.post(&path, &body).await.expect(200);
                 }
-                let after = (counted(&server, STATEMENTS).await, counted(&server, COMMITS).await);
+                let after = database_work(&server).await;
                 let (statements, commits) = ((after.0 - before.0) / RUNS, (after.1 - before.1) / RUNS);
                 // What somebody reads along is stored as it is said.
                 let delta = u64::from(stream);

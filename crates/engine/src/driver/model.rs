@@ -188,13 +188,7 @@ impl Driver {
     /// Finds with whom and what the model is called.
     pub(super) async fn prepare(&mut self) -> Prepared {
         let project = self.engine.store.project(self.record.project);
-        let choice = match self.choice.take() {
-            Some(choice) => choice,
-            None => {
-                let keys = &self.engine.keys;
-                keys.choose(&project, Some(self.record.smith), &self.config.resolved_model).await?
-            }
-        };
+        let choice = self.choose().await?;
         let past = match &self.record.request.response_format {
             // A structured answer is one stateless shot.
             Some(_) => Vec::new(),
@@ -323,10 +317,7 @@ impl Driver {
         self.toolbox().await.map_err(|error| self.broken(&error))?;
         self.tell_missing()?;
         let Some(reference) = self.machine.reference().map(str::to_owned) else { return Ok(false) };
-        let project = self.engine.store.project(self.record.project);
-        let choice =
-            self.engine.keys.choose(&project, Some(self.record.smith), &self.config.resolved_model).await;
-        let Ok(choice) = choice else { return Ok(false) };
+        let Ok(choice) = self.choose().await else { return Ok(false) };
         let stop = self.stop.clone();
         let drained = self.engine.drained.clone();
         let events = tokio::select! {
