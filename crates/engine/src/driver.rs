@@ -22,11 +22,10 @@ use store::runs::{JournalEntry, RunConfig, RunRecord, Saved};
 use tokio_util::sync::CancellationToken;
 
 use crate::hub::Topic;
-use crate::keys::Choice;
 use crate::toolbox::Toolbox;
 use crate::{Inner, cancel, context, structured};
 
-use choosing::Chosen;
+pub(crate) use choosing::Chosen;
 use commit::Pending;
 pub(crate) use commit::{pause_of, published, result_of};
 pub(crate) use starting::Starting;
@@ -166,10 +165,10 @@ impl Driver {
         saved: Saved,
         beginning: Vec<Frame>,
         thread: Thread,
-        choice: Choice,
+        chosen: Chosen,
         stop: CancellationToken,
     ) -> Result<Self, Problem> {
-        let driver = Self::resume(engine, saved, Origin::Lane, stop)?.beginning(thread, choice);
+        let driver = Self::resume(engine, saved, Origin::Lane, stop)?.beginning(thread, chosen);
         let window = driver.engine.hub.window();
         driver.topic.publish(published(driver.record.id, 0, beginning), None, window);
         Ok(driver)
@@ -181,17 +180,17 @@ impl Driver {
         saved: Saved,
         starting: Starting,
         thread: Thread,
-        choice: Choice,
+        chosen: Chosen,
         stop: CancellationToken,
     ) -> Result<Self, Problem> {
-        let mut driver = Self::resume(engine, saved, Origin::Lane, stop)?.beginning(thread, choice);
+        let mut driver = Self::resume(engine, saved, Origin::Lane, stop)?.beginning(thread, chosen);
         driver.starting = Some(starting);
         Ok(driver)
     }
 
-    fn beginning(mut self, thread: Thread, choice: Choice) -> Self {
+    fn beginning(mut self, thread: Thread, chosen: Chosen) -> Self {
         self.is_fresh_thread = thread == Thread::Fresh;
-        self.chosen = Some(Chosen::now(choice));
+        self.chosen = Some(chosen);
         self
     }
 

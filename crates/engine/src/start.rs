@@ -19,10 +19,10 @@ use store::runs::{
 };
 use store::{ProjectStore, SmithSeal};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::Instant;
 
-use crate::driver::{Starting, Thread};
+use crate::driver::{Chosen, Starting, Thread};
 use crate::hub::Watch;
-use crate::keys::Choice;
 use crate::toolbox::{Gathered, Requested};
 use crate::{Driver, Engine, Inner, attachments, context, structured};
 
@@ -147,6 +147,7 @@ impl Engine {
                 "Too many runs are under way on this server. Retry shortly.",
             )
         })?;
+        let asked = Instant::now();
         let choice = inner.keys.choose(project, Some(start.smith), start.config.shown_model()).await?;
         attachments::Types { project, smith: start.smith, seal: &start.seal, new: &files }
             .check(choice.route.provider, &brought)
@@ -203,7 +204,8 @@ impl Engine {
             at: now,
         };
         let watch = start.is_followed.then(|| inner.hub.topic(id).watch());
-        let begun = Begun { run, seal: start.seal, frames, choice, thread, place };
+        let chosen = Chosen::new(choice, asked);
+        let begun = Begun { run, seal: start.seal, frames, chosen, thread, place };
         let started = match unstored {
             Some(_held) => inner.start_meanwhile(project, begun).await,
             None => inner.start_stored(project, begun).await,
@@ -223,7 +225,7 @@ struct Begun {
     run: NewRun,
     seal: SmithSeal,
     frames: Vec<Frame>,
-    choice: Choice,
+    chosen: Chosen,
     thread: Thread,
     place: OwnedSemaphorePermit,
 }
@@ -235,7 +237,7 @@ impl Inner {
         project: &ProjectStore,
         begun: Begun,
     ) -> Result<Option<Started>, Problem> {
-        let Begun { run, seal, frames, choice, thread, place } = begun;
+        let Begun { run, seal, frames, chosen, thread, place } = begun;
         let started = project.start_run(&seal, &run).await;
         self.note_storing(started.as_ref().err());
         match started {
@@ -243,7 +245,7 @@ impl Inner {
                 let registration = self.register(run.id);
                 let saved = saved(project, run, seal);
                 let stop = registration.stop.clone();
-                let driver = Driver::begin(Arc::clone(self), saved, frames, thread, choice, stop)?;
+                let driver = Driver::begin(Arc::clone(self), saved, frames, thread, chosen, stop)?;
                 self.spawn(driver, registration, place);
                 Ok(Some(Started::Running))
             }
@@ -265,7 +267,7 @@ impl Inner {
         project: &ProjectStore,
         begun: Begun,
     ) -> Result<Option<Started>, Problem> {
-        let Begun { run, seal, frames, choice, thread, place } = begun;
+        let Begun { run, seal, frames, chosen, thread, place } = begun;
         let registration = self.register(run.id);
         let saved = saved(project, run.clone(), seal.clone());
         let (tell, told) = oneshot::channel();
@@ -273,7 +275,7 @@ impl Inner {
         let commit = async move { project.start_run(&seal, &run).await };
         let starting = Starting::send(id, frames, commit, tell).await;
         let stop = registration.stop.clone();
-        let driver = Driver::begin_meanwhile(Arc::clone(self), saved, starting, thread, choice, stop)?;
+        let driver = Driver::begin_meanwhile(Arc::clone(self), saved, starting, thread, chosen, stop)?;
         self.spawn(driver, registration, place);
         let started = told.await.map_err(|_| Problem::internal())?;
         self.note_storing(started.as_ref().err());

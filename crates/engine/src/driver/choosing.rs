@@ -8,21 +8,23 @@ use tokio::time::Instant;
 use super::Driver;
 use crate::keys::Choice;
 
-/// How long what was found out is good for. A key that was taken back or replaced is used so much longer by a run under way.
+/// How long what was found out is good for. With a key that was taken back or replaced, a run under way begins calls for so much
+/// longer.
 const LASTS: Duration = Duration::from_secs(1);
 
-pub(super) struct Chosen {
+/// How the model is called, and when that was asked.
+pub(crate) struct Chosen {
     choice: Choice,
-    at: Instant,
+    asked: Instant,
 }
 
 impl Chosen {
-    pub(super) fn now(choice: Choice) -> Self {
-        Self { choice, at: Instant::now() }
+    pub(crate) fn new(choice: Choice, asked: Instant) -> Self {
+        Self { choice, asked }
     }
 
     fn current(&self) -> Option<&Choice> {
-        (self.at.elapsed() < LASTS).then_some(&self.choice)
+        (self.asked.elapsed() < LASTS).then_some(&self.choice)
     }
 }
 
@@ -34,8 +36,9 @@ impl Driver {
         }
         let project = self.engine.store.project(self.record.project);
         let keys = &self.engine.keys;
+        let asked = Instant::now();
         let choice = keys.choose(&project, Some(self.record.smith), &self.config.resolved_model).await?;
-        self.chosen = Some(Chosen::now(choice.clone()));
+        self.chosen = Some(Chosen::new(choice.clone(), asked));
         Ok(choice)
     }
 }
@@ -56,7 +59,8 @@ mod tests {
             origin: Origin::Tenant,
         };
         let route = Route { provider: Provider::Openai, model: "gpt-5.5".to_owned() };
-        let chosen = Chosen::now(Choice { model: "openai/gpt-5.5".to_owned(), route, credentials });
+        let chosen =
+            Chosen::new(Choice { model: "openai/gpt-5.5".to_owned(), route, credentials }, Instant::now());
         assert!(chosen.current().is_some());
         tokio::time::advance(LASTS - Duration::from_millis(1)).await;
         assert!(chosen.current().is_some());
