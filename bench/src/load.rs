@@ -92,24 +92,20 @@ pub(crate) async fn in_turn(
     tallies.into_iter().map(|tally| tally.outcome(start)).collect()
 }
 
-/// The same for loads that are too much for several at once: a second of each in turn.
+/// The same for loads that are too much for several at once: a second of each in turn. The rates that it tells are of all together.
 pub(crate) async fn by_seconds(
     kinds: &[(Client, Exchanges)],
     schedule: Schedule,
 ) -> anyhow::Result<Vec<Outcome>> {
-    let second = Schedule { lasting: Duration::from_secs(1), ..schedule };
+    let second = Schedule { lasting: WARM_UP.min(schedule.lasting), ..schedule };
     let begun = Instant::now();
     let mut tallies: Vec<Tally> = kinds.iter().map(|_| Tally::default()).collect();
     // The first round is the warm-up.
-    for round in 0..=schedule.lasting.as_secs() {
+    for round in 0..=schedule.lasting.as_secs().max(1) {
         for ((client, exchanges), tally) in kinds.iter().zip(&mut tallies) {
-            let (_, mut requests) = send(turns(client, exchanges), second).await?;
-            while let Some(request) = requests.join_next().await {
-                let (_, due, timing) = request?;
-                if round > 0 {
-                    tally.count(due, timing);
-                }
-            }
+            let (_, requests) = send(turns(client, exchanges), second).await?;
+            let mut warm_up = Tally::default();
+            gather(requests, if round == 0 { &mut warm_up } else { tally }).await?;
         }
     }
     tallies.into_iter().map(|tally| tally.outcome(begun)).collect()
@@ -135,13 +131,18 @@ pub(crate) async fn once(
 }
 
 async fn pace(turns: Turns, schedule: Schedule) -> anyhow::Result<Outcome> {
-    let (start, mut requests) = send(turns, schedule).await?;
+    let (start, requests) = send(turns, schedule).await?;
     let mut tally = Tally::default();
+    gather(requests, &mut tally).await?;
+    tally.outcome(start)
+}
+
+async fn gather(mut requests: JoinSet<Sent>, tally: &mut Tally) -> anyhow::Result<()> {
     while let Some(request) = requests.join_next().await {
         let (_, due, timing) = request?;
         tally.count(due, timing);
     }
-    tally.outcome(start)
+    Ok(())
 }
 
 /// Sends requests as the schedule has it, and returns when it began.
@@ -308,6 +309,20 @@ mod tests {
         let [plain, half] = outcomes.as_slice() else { panic!("one for each kind") };
         assert_eq!((plain.whole.count(), plain.failed), (30, 0));
         assert_eq!((half.whole.count(), half.failed), (15, 15));
+    }
+
+    #[tokio::test]
+    async fn kinds_that_have_their_seconds_are_told_apart_and_the_warm_up_is_not_counted() {
+        let client = mock().await;
+        let good = exchanges("mock-1");
+        let failing: Exchanges =
+            good.iter().map(|good| Exchange { done: "no such text", ..good.clone() }).collect();
+        let mixed: Exchanges = good.iter().chain(failing.iter()).cloned().collect();
+        let schedule = Schedule { per_second: 1_000.0, lasting: Duration::from_millis(60) };
+        let outcomes = by_seconds(&[(client.clone(), good), (client, mixed)], schedule).await.unwrap();
+        let [plain, half] = outcomes.as_slice() else { panic!("one for each kind") };
+        assert_eq!((plain.whole.count(), plain.failed), (60, 0));
+        assert_eq!((half.whole.count(), half.failed), (30, 30));
     }
 
     #[tokio::test]

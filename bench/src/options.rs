@@ -22,7 +22,7 @@ pub(crate) struct Options {
     /// Measure only these rows, such as B1,B7, and write no report. `dialect`: B1 and B2 of the OpenAI surface.
     #[arg(long, value_delimiter = ',', value_name = "ROWS")]
     pub(crate) only: Vec<String>,
-    /// Measure nothing but B1 at a low rate and B2, of the program and of these, one request of each in turn.
+    /// Measure nothing but B1, at `--rate` (1000) and at a low one, and B2, of the program and of these in turn.
     #[arg(long, value_delimiter = ',', value_name = "PROGRAMS", conflicts_with = "only")]
     pub(crate) against: Vec<PathBuf>,
     /// Requests a second of B1. Without it: half of what B3 finds to be possible, and 1000 at most.

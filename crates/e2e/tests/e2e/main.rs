@@ -16,6 +16,7 @@ mod conventions;
 mod conversations;
 mod crash;
 mod damage;
+mod database_work;
 mod document;
 mod embeddings;
 mod erase;

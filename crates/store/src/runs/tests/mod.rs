@@ -114,6 +114,27 @@ fn append(run: RunId, seal: &SmithSeal, fence: u64, seq: u64, frames: Vec<Frame>
 }
 
 #[tokio::test]
+async fn many_journal_entries_of_one_commit_are_read_back_in_their_order() {
+    both(async |location| {
+        let world = world(open(location).await).await;
+        let (run, _) = world.start("t").await;
+        // More than one statement holds, and not a multiple of that.
+        let entries: Vec<_> = (0..9)
+            .map(|number| JournalEntry {
+                input: Input::Accepted { reference: number.to_string() },
+                next_seq: 1,
+            })
+            .collect();
+        let mut append = append(run, &world.smith.seal, 1, 1, vec![]);
+        append.journal = (1, entries.clone());
+        assert!(world.store.server().append_to_run(&append).await.unwrap().is_kept());
+        let saved = world.project.saved_run(run).await.unwrap().unwrap();
+        assert_eq!(saved.journal.get(1..), Some(entries.as_slice()));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_run_takes_the_free_lane_and_the_next_ones_queue_up_to_the_limit() {
     both(async |location| {
         let world = world(open(location).await).await;
