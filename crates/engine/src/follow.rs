@@ -31,6 +31,13 @@ pub enum Mode {
     Stored,
 }
 
+/// A follower's place. It is taken before the run that is to be followed is stored or moved on: where there is none, nothing
+/// has been done.
+#[derive(Debug)]
+pub struct Seat {
+    _permit: OwnedSemaphorePermit,
+}
+
 /// A cursor over the frames of one run.
 pub struct Follower {
     project: ProjectStore,
@@ -45,27 +52,33 @@ pub struct Follower {
     closing: bool,
     /// Makes the driver store each frame at once.
     _watch: Option<Watch>,
-    _place: OwnedSemaphorePermit,
+    _seat: Seat,
 }
 
 impl Engine {
+    /// Takes a place for a follower.
+    pub fn seat(&self) -> Result<Seat, Problem> {
+        let seat = Arc::clone(&self.inner.followers).try_acquire_owned();
+        seat.map(|permit| Seat { _permit: permit }).map_err(|_| {
+            Problem::new(Code::ServiceOverloaded, "Too many streams are open on this server. Retry shortly.")
+        })
+    }
+
     /// Follows a run from a seq on.
     pub fn follow(
         &self,
+        seat: Seat,
         project: ProjectStore,
         seal: SmithSeal,
         run: RunId,
         from: u64,
         mode: Mode,
-    ) -> Result<Follower, Problem> {
+    ) -> Follower {
         let inner = &self.inner;
-        let place = Arc::clone(&inner.followers).try_acquire_owned().map_err(|_| {
-            Problem::new(Code::ServiceOverloaded, "Too many streams are open on this server. Retry shortly.")
-        })?;
         let topic = inner.hub.topic(run);
         let wake = topic.subscribe();
         let watch = (mode == Mode::Follow).then(|| topic.watch());
-        Ok(Follower {
+        Follower {
             project,
             seal,
             run,
@@ -76,18 +89,19 @@ impl Engine {
             drained: inner.drained.clone(),
             closing: false,
             _watch: watch,
-            _place: place,
-        })
+            _seat: seat,
+        }
     }
 
     /// Waits until a run rests, and returns its record.
     pub async fn rested(
         &self,
+        seat: Seat,
         project: &ProjectStore,
         seal: &SmithSeal,
         run: RunId,
     ) -> Result<RunRecord, Problem> {
-        self.follow(project.clone(), seal.clone(), run, 0, Mode::Unhurried)?.rest().await
+        self.follow(seat, project.clone(), seal.clone(), run, 0, Mode::Unhurried).rest().await
     }
 }
 
@@ -237,8 +251,8 @@ mod tests {
                 Driver::resume(Arc::clone(inner), saved, Origin::Orphan, CancellationToken::new()).unwrap();
             let started = Frame::Started { smith_id: world.smith.id, thread_id: "t".to_owned() };
             inner.hub.topic(run).publish(driver::published(run, 0, vec![started]), None, inner.hub.window());
-            let mut follower =
-                world.engine.follow(world.project.clone(), seal, run, 0, Mode::Follow).unwrap();
+            let seat = world.engine.seat().unwrap();
+            let mut follower = world.engine.follow(seat, world.project.clone(), seal, run, 0, Mode::Follow);
             assert_eq!(follower.next().await.unwrap().unwrap().len(), 1);
             // The run ends in the database, and nobody says so: the follower trusts the driver here to tell it.
             let ending =

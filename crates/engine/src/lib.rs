@@ -37,7 +37,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tools::Tools;
 
-pub use follow::{Follower, Mode};
+pub use follow::{Follower, Mode, Seat};
 pub use hub::{Published, Watch};
 pub use options::Options;
 pub use start::{StartRun, StartedRun};

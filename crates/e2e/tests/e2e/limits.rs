@@ -176,6 +176,34 @@ async fn runs_and_followers_of_a_node_are_bounded() {
 }
 
 #[tokio::test]
+async fn a_run_that_nobody_could_follow_is_not_started() {
+    for engine in BOTH {
+        let server = Setup::on(engine).with_variable("INGRAM_ENGINE_MAX_FOLLOWERS", "1").start().await;
+        let (upstream, gate) = (Upstream::start().await, Gate::hold());
+        upstream.answer(Reply::text("At last.").through(&gate));
+        let smith = server.smith_on(&upstream).await;
+        let admin = server.admin();
+        let body = json!({"input": "Wait.", "stream": true});
+        let stream = admin.stream(Method::POST, &smith.path("/runs"), Some(&body)).await;
+        gate.wait_for_arrivals(1).await;
+        let chat = json!({"user": "person", "messages": [{"role": "user", "content": "Me too."}]});
+        let response = json!({"user": "person", "input": "Me too."});
+        for (path, body) in [
+            (smith.path("/runs"), &Smith::says("Me too.")),
+            ("/v1/chat/completions".to_owned(), &chat),
+            ("/v1/responses".to_owned(), &response),
+        ] {
+            let refused = admin.post(&path, body).await;
+            refused.expect_error(503, "service_overloaded");
+            assert!(!refused.header("retry-after").is_empty(), "{refused}");
+        }
+        assert_eq!(entries(&admin.get("/v1/runs").await.expect(200)).len(), 1, "nothing was done");
+        gate.open();
+        assert_eq!(stream.collect_until_end().await.last().unwrap().event, "run.completed");
+    }
+}
+
+#[tokio::test]
 async fn connections_and_the_wait_for_a_head_are_bounded() {
     let server = Setup::on(Engine::Sqlite)
         .with_variable("INGRAM_SERVER_MAX_CONNECTIONS", "1")

@@ -69,7 +69,8 @@ async fn the_third_try_in_a_row_ends_a_run_and_its_followers() {
     both(async |world| {
         let run = world.run_elsewhere([9; 16]).await;
         let seal = world.smith.seal.clone();
-        let mut follower = world.engine.follow(world.project.clone(), seal, run, 0, Mode::Follow).unwrap();
+        let seat = world.engine.seat().unwrap();
+        let mut follower = world.engine.follow(seat, world.project.clone(), seal, run, 0, Mode::Follow);
         // A journal that no run can have written.
         damage(&world, "update run_journal set position = 1, body = 'x'").await;
         let inner = &world.engine.inner;

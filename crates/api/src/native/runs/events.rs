@@ -69,7 +69,8 @@ pub(crate) async fn events(
     let from = seen.into_iter().flatten().max().map_or(0, |seen| seen.saturating_add(1));
     let mode = if query.flag("follow")? == Some(false) { Mode::Stored } else { Mode::Follow };
     let seal = seal.ok_or_else(unreadable)?;
-    let mut response = stream::follow(app.engine.follow(project, seal, record.id, from, mode)?);
+    let seat = app.engine.seat()?;
+    let mut response = stream::follow(app.engine.follow(seat, project, seal, record.id, from, mode));
     reply::name_run(&mut response, record.id, &record.thread_id);
     Ok(response)
 }

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::response::{IntoResponse as _, Response};
 use domain::ids::RunId;
 use domain::{Code, Problem};
-use engine::{Mode, StartRun, StartedRun};
+use engine::{Mode, Seat, StartRun, StartedRun};
 use http::HeaderValue;
 use serde_json::json;
 use store::runs::RunRecord;
@@ -38,10 +38,13 @@ pub(super) async fn start(
     wanted: Wanted,
 ) -> Result<Response, ApiError> {
     let seal = start.seal.clone();
+    let seat = app.engine.seat()?;
     match app.engine.start(project, start).await? {
         Some(StartedRun { id, thread_id, watch: _held, .. }) => {
             let told = Told { run: id, thread_id, from: 0 };
-            answer(app, project, &seal, told, wanted).await.map_err(|problem| goes_on(problem, id).into())
+            answer(app, project, &seal, told, wanted, seat)
+                .await
+                .map_err(|problem| goes_on(problem, id).into())
         }
         // The same request was faster elsewhere.
         None => repeated(project, &once, wanted).await?.ok_or_else(|| Problem::internal().into()),
@@ -62,14 +65,15 @@ pub(super) async fn answer(
     seal: &SmithSeal,
     told: Told,
     wanted: Wanted,
+    seat: Seat,
 ) -> Result<Response, Problem> {
     let Told { run, thread_id, from } = told;
     let mut response = match wanted {
         Wanted::Frames => {
-            stream::follow(app.engine.follow(project.clone(), seal.clone(), run, from, Mode::Follow)?)
+            stream::follow(app.engine.follow(seat, project.clone(), seal.clone(), run, from, Mode::Follow))
         }
         Wanted::Record => {
-            let record = app.engine.rested(project, seal, run).await?;
+            let record = app.engine.rested(seat, project, seal, run).await?;
             Json(RunOut::from(record)).into_response()
         }
     };

@@ -118,12 +118,13 @@ pub(crate) async fn submit(
         Read::Move(submission) => *submission,
     };
     let seal = seal.ok_or_else(unreadable)?;
+    let seat = app.engine.seat()?;
     let Some(submitted) = app.engine.submit(&project, record.id, submission, once.key()).await? else {
         // The same request was faster elsewhere.
         return reply::repeated(&project, &once, wanted).await?.ok_or_else(|| Problem::internal().into());
     };
     let told = Told { run: record.id, thread_id: submitted.thread_id, from: submitted.from };
-    let answer = reply::answer(&app, &project, &seal, told, wanted).await;
+    let answer = reply::answer(&app, &project, &seal, told, wanted, seat).await;
     answer.map_err(|problem| taken(problem, record.id).into())
 }
 

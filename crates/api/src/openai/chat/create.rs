@@ -110,6 +110,7 @@ pub(crate) async fn create(
     };
     let asking = Asking { app: &app, project: &project, caller: &caller, smith: smith.id, key: once.key() };
     let Conversation { instructions, entries } = request.conversation;
+    let seat = app.engine.seat()?;
     let items = match turn::resolve(&asking, entries).await? {
         Resolved::Turn(items) => items,
         Resolved::Continued(continued) => {
@@ -123,7 +124,7 @@ pub(crate) async fn create(
                 from: continued.from,
             };
             let guard = guard(told.run);
-            return reply::answer(&app, &project, told, wanted, guard).await.map_err(ApiError::from);
+            return reply::answer(&app, &project, told, wanted, seat, guard).await.map_err(ApiError::from);
         }
     };
     let (past, input) = Conversation::part(items);
@@ -154,7 +155,7 @@ pub(crate) async fn create(
         created: started.created_at.as_seconds(),
         from: 0,
     };
-    reply::answer(&app, &project, told, wanted, guard).await.map_err(ApiError::from)
+    reply::answer(&app, &project, told, wanted, seat, guard).await.map_err(ApiError::from)
 }
 
 /// What is asked for, besides who asks.
@@ -277,7 +278,8 @@ async fn repeated(
         created: record.created_at.as_seconds(),
         from: 0,
     };
-    let mut response = reply::answer(app, project, told, wanted, CancelOnDrop::never()).await?;
+    let mut response =
+        reply::answer(app, project, told, wanted, app.engine.seat()?, CancelOnDrop::never()).await?;
     mark_as_replayed(&mut response);
     Ok(Some(response))
 }

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 use domain::Problem;
 use domain::frames::Frame;
 use domain::ids::RunId;
-use engine::{Follower, Mode};
+use engine::{Follower, Mode, Seat};
 use futures::stream;
 use store::runs::RunRecord;
 use store::{ProjectStore, SmithSeal};
@@ -43,23 +43,20 @@ pub(super) async fn answer(
     project: &ProjectStore,
     told: Told,
     wanted: Wanted,
+    seat: Seat,
     mut guard: CancelOnDrop,
 ) -> Result<Response, Problem> {
     let (run, thread_id) = (told.run, told.thread_id.clone());
     let mut response = match wanted {
         Wanted::Completion => {
-            let completion = complete(app, project, &told).await;
+            let completion = complete(app, project, &told, seat).await;
             // Whatever it is, the client is there and is told.
             guard.release();
             completion?.into_response()
         }
         Wanted::Chunks { include_usage } => {
-            let followed =
-                app.engine.follow(project.clone(), told.seal.clone(), run, told.from, Mode::Follow);
-            let follower = followed.map_err(|problem| {
-                guard.release();
-                goes_on(problem, run)
-            })?;
+            let follower =
+                app.engine.follow(seat, project.clone(), told.seal.clone(), run, told.from, Mode::Follow);
             let chunks = Chunks::new(run, told.created, told.model.clone(), include_usage);
             let telling = Telling { app: app.clone(), told, follower, chunks, guard };
             event_stream(Body::from_stream(telling.stream()))
@@ -73,22 +70,22 @@ async fn complete(
     app: &App,
     project: &ProjectStore,
     told: &Told,
+    seat: Seat,
 ) -> Result<Json<serde_json::Value>, Problem> {
-    let rested = app.engine.rested(project, &told.seal, told.run).await;
-    let record = rested.map_err(|problem| goes_on(problem, told.run))?;
+    let mut follower =
+        app.engine.follow(seat, project.clone(), told.seal.clone(), told.run, told.from, Mode::Unhurried);
+    let record = follower.rest().await.map_err(|problem| goes_on(problem, told.run))?;
     let rest = Rest::of(&record).map_err(Problem::after_work)?;
     let text = if told.from == 0 {
         record.result.as_ref().map(|result| result.content.clone()).unwrap_or_default()
     } else {
-        said_since(app, project, told).await?
+        said(follower).await.map_err(Problem::after_work)?
     };
     Ok(Json(render(&record, &text, rest)))
 }
 
-/// Reads what a run has said from a seq on.
-async fn said_since(app: &App, project: &ProjectStore, told: &Told) -> Result<String, Problem> {
-    let mut follower =
-        app.engine.follow(project.clone(), told.seal.clone(), told.run, told.from, Mode::Stored)?;
+/// Reads what a run that rests has said from where its follower stands.
+async fn said(mut follower: Follower) -> Result<String, Problem> {
     let mut said: Vec<(u64, String)> = Vec::new();
     while let Some(frames) = follower.next().await? {
         for published in frames {

@@ -11,7 +11,7 @@ use domain::response_format::{ResponseFormat, parse_response_format};
 use domain::run::Status;
 use domain::smiths::parse_metadata;
 use domain::{Code, Problem};
-use engine::Mode;
+use engine::{Mode, Seat};
 use http::HeaderMap;
 use serde_json::{Map, Value};
 use store::runs::RunRecord;
@@ -104,10 +104,11 @@ pub(crate) async fn create(
     }
     let Conversation { instructions, entries } = input::conversation(steps);
     let asking = Asking { app: &app, project: &project, caller: &caller, smith: smith.id, key: once.key() };
+    let seat = app.engine.seat()?;
     let items = match turn::resolve(&asking, entries).await? {
         Resolved::Turn(items) => items,
         Resolved::Continued(continued) => {
-            let continued = goes_on_with(&app, &project, *continued, wanted).await;
+            let continued = goes_on_with(&app, &project, *continued, wanted, seat).await;
             return continued.map_err(|problem| problem.after_work().into());
         }
     };
@@ -142,7 +143,7 @@ pub(crate) async fn create(
     };
     let told = Told { run: started.id, seal, thread_id: started.thread_id.clone(), from: 0 };
     let shell = || object::started(&started, &request);
-    answer(&app, &project, told, shell, wanted).await.map_err(|problem| match problem.after_work {
+    answer(&app, &project, told, shell, wanted, seat).await.map_err(|problem| match problem.after_work {
         true => problem.into(),
         false => goes_on(problem, started.id).into(),
     })
@@ -226,10 +227,11 @@ async fn goes_on_with(
     project: &ProjectStore,
     continued: Continued,
     wanted: Wanted,
+    seat: Seat,
 ) -> Result<Response, Problem> {
     let Continued { record, seal, from } = continued;
     let from = reading::last_stretch(project, &seal, record.id, from).await?;
-    answer(app, project, Told::of(&record, seal, from), || object::shell(&record), wanted).await
+    answer(app, project, Told::of(&record, seal, from), || object::shell(&record), wanted, seat).await
 }
 
 /// Answers with a response once it rests, at once, or with its events. They begin with `shell`, the response before anything
@@ -240,19 +242,20 @@ async fn answer(
     told: Told,
     shell: impl FnOnce() -> Map<String, Value> + Send,
     wanted: Wanted,
+    seat: Seat,
 ) -> Result<Response, Problem> {
     let Told { run, seal, thread_id, from } = told;
     let mut response = match wanted {
         Wanted::Events => {
             let opened = Opened { run, seal, shell: shell(), facts: Facts::default() };
-            stream::follow(app, project.clone(), opened, From::Seq(from))?
+            stream::follow(app, project.clone(), opened, From::Seq(from), seat)
         }
         Wanted::Background => {
             let saved = reading::saved(project, run).await?;
             Json(reading::show(project, &saved, from).await?).into_response()
         }
         Wanted::Whole => {
-            let mut follower = app.engine.follow(project.clone(), seal, run, 0, Mode::Unhurried)?;
+            let mut follower = app.engine.follow(seat, project.clone(), seal, run, 0, Mode::Unhurried);
             let record = follower.rest().await?;
             if record.status == Status::Cancelled {
                 let message = "The response was cancelled.";
@@ -289,7 +292,7 @@ async fn repeated(
     }
     let told = Told::of(&saved.record, saved.seal, 0);
     let shell = || object::shell(&saved.record);
-    let mut response = answer(app, project, told, shell, wanted).await?;
+    let mut response = answer(app, project, told, shell, wanted, app.engine.seat()?).await?;
     mark_as_replayed(&mut response);
     Ok(Some(response))
 }

@@ -45,7 +45,7 @@ pub(crate) async fn get(
         let seen = query.value("starting_after", "a whole number, 0 or more")?;
         let (facts, shell) = (reading::facts(&project, &saved).await?, object::shell(&saved.record));
         let opened = Opened { run, seal: saved.seal, shell, facts };
-        stream::follow(&app, project, opened, From::Number(seen))?
+        stream::follow(&app, project, opened, From::Number(seen), app.engine.seat()?)
     } else {
         Json(reading::show(&project, &saved, 0).await?).into_response()
     };

@@ -6,7 +6,7 @@ use axum::body::{Body, Bytes};
 use axum::response::Response;
 use domain::Problem;
 use domain::ids::RunId;
-use engine::{Follower, Mode, Published};
+use engine::{Follower, Mode, Published, Seat};
 use futures::stream;
 use serde_json::{Map, Value};
 use store::{ProjectStore, SmithSeal};
@@ -54,15 +54,10 @@ struct Told {
 }
 
 /// Answers with the events of a response as they come, until its run rests.
-pub(super) fn follow(
-    app: &App,
-    project: ProjectStore,
-    opened: Opened,
-    from: From,
-) -> Result<Response, Problem> {
+pub(super) fn follow(app: &App, project: ProjectStore, opened: Opened, from: From, seat: Seat) -> Response {
     let Opened { run, seal, shell, facts } = opened;
     // The numbers of events are known by those before them, so the log is read from its beginning.
-    let follower = app.engine.follow(project.clone(), seal, run, 0, Mode::Follow)?;
+    let follower = app.engine.follow(seat, project.clone(), seal, run, 0, Mode::Follow);
     let projection = Projection::new(run, shell);
     let told = Told { project, run, follower, projection, facts, from, is_open: false };
     let events = stream::unfold(Some(Box::new(told)), |told| async move {
@@ -79,7 +74,7 @@ pub(super) fn follow(
             Ok(Err(problem)) => Some((Err(std::io::Error::other(problem.code.as_str())), None)),
         }
     });
-    Ok(event_stream(Body::from_stream(events)))
+    event_stream(Body::from_stream(events))
 }
 
 impl Told {
