@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use e2e::{Engine, Setup, Smith};
+use e2e::{Engine, Server, Setup, Smith};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use reqwest::Method;
 use serde_json::{Value, json};
+use testkit::http::Answer;
+use testkit::sse::Reader;
 use testkit::upstream::{Gate, Reply, Upstream};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -140,66 +142,86 @@ async fn the_past_that_a_model_is_given_is_bounded() {
     }
 }
 
-#[tokio::test]
-async fn runs_and_followers_of_a_node_are_bounded() {
-    for engine in BOTH {
-        let server = Setup::on(engine)
-            .with_variable("INGRAM_ENGINE_MAX_RUNNING", "1")
-            .with_variable("INGRAM_ENGINE_MAX_FOLLOWERS", "1")
-            .start()
-            .await;
+/// A server with a run under way that somebody follows, and that waits for its model.
+struct Busy {
+    server: Server,
+    smith: Smith,
+    upstream: Upstream,
+    stream: Reader,
+    gate: Gate,
+}
+
+impl Busy {
+    async fn start(setup: Setup) -> Self {
+        let server = setup.start().await;
         let (upstream, gate) = (Upstream::start().await, Gate::hold());
         upstream.answer(Reply::text("At last.").through(&gate));
         let smith = server.smith_on(&upstream).await;
-        let admin = server.admin();
         let body = json!({"input": "Wait.", "stream": true});
-        let stream = admin.stream(Method::POST, &smith.path("/runs"), Some(&body)).await;
+        let stream = server.admin().stream(Method::POST, &smith.path("/runs"), Some(&body)).await;
         gate.wait_for_arrivals(1).await;
-        let events = smith.path(&format!("/runs/{}/events", stream.header("ic-run-id")));
-        for refused in
-            [admin.post(&smith.path("/runs"), &Smith::says("Me too.")).await, admin.get(&events).await]
-        {
-            refused.expect_error(503, "service_overloaded");
-            let seconds: u32 = refused.header("retry-after").parse().unwrap();
-            assert!((1..=60).contains(&seconds), "{refused}");
+        Self { server, smith, upstream, stream, gate }
+    }
+
+    /// Sends what would start a run, in each way that there is, and sees it refused with nothing done.
+    async fn refuses_another_run(&self) {
+        let admin = self.server.admin();
+        let chat = json!({"user": "somebody new", "messages": [{"role": "user", "content": "Me too."}]});
+        let response = json!({"user": "somebody new", "input": "Me too."});
+        for (path, body) in [
+            (self.smith.path("/runs"), Smith::says("Me too.")),
+            ("/v1/chat/completions".to_owned(), chat),
+            ("/v1/responses".to_owned(), response),
+        ] {
+            is_refused(&admin.post(&path, &body).await);
         }
         assert_eq!(entries(&admin.get("/v1/runs").await.expect(200)).len(), 1, "nothing was done");
-        gate.open();
-        assert_eq!(stream.collect_until_end().await.last().unwrap().event, "run.completed");
+    }
+
+    /// Lets the run end, and then another have its place.
+    async fn makes_room(self) {
+        self.gate.open();
+        assert_eq!(self.stream.collect_until_end().await.last().unwrap().event, "run.completed");
+        let admin = self.server.admin();
         // The places are free again a moment after the end is told.
-        let mut again = admin.post(&smith.path("/runs"), &Smith::says("Me too.")).await;
+        let mut again = admin.post(&self.smith.path("/runs"), &Smith::says("Me too.")).await;
         while again.status == 503 {
-            again = admin.post(&smith.path("/runs"), &Smith::says("Me too.")).await;
+            again = admin.post(&self.smith.path("/runs"), &Smith::says("Me too.")).await;
         }
         assert_eq!(again.expect(200)["status"], "completed");
+    }
+}
+
+fn is_refused(answer: &Answer) {
+    answer.expect_error(503, "service_overloaded");
+    let seconds: u32 = answer.header("retry-after").parse().unwrap();
+    assert!((1..=60).contains(&seconds), "{answer}");
+}
+
+#[tokio::test]
+async fn runs_of_a_node_are_bounded() {
+    for engine in BOTH {
+        let busy = Busy::start(Setup::on(engine).with_variable("INGRAM_ENGINE_MAX_RUNNING", "1")).await;
+        busy.refuses_another_run().await;
+        busy.makes_room().await;
     }
 }
 
 #[tokio::test]
 async fn a_run_that_nobody_could_follow_is_not_started() {
     for engine in BOTH {
-        let server = Setup::on(engine).with_variable("INGRAM_ENGINE_MAX_FOLLOWERS", "1").start().await;
-        let (upstream, gate) = (Upstream::start().await, Gate::hold());
-        upstream.answer(Reply::text("At last.").through(&gate));
-        let smith = server.smith_on(&upstream).await;
-        let admin = server.admin();
-        let body = json!({"input": "Wait.", "stream": true});
-        let stream = admin.stream(Method::POST, &smith.path("/runs"), Some(&body)).await;
-        gate.wait_for_arrivals(1).await;
-        let chat = json!({"user": "person", "messages": [{"role": "user", "content": "Me too."}]});
-        let response = json!({"user": "person", "input": "Me too."});
-        for (path, body) in [
-            (smith.path("/runs"), &Smith::says("Me too.")),
-            ("/v1/chat/completions".to_owned(), &chat),
-            ("/v1/responses".to_owned(), &response),
-        ] {
-            let refused = admin.post(&path, body).await;
-            refused.expect_error(503, "service_overloaded");
-            assert!(!refused.header("retry-after").is_empty(), "{refused}");
-        }
-        assert_eq!(entries(&admin.get("/v1/runs").await.expect(200)).len(), 1, "nothing was done");
-        gate.open();
-        assert_eq!(stream.collect_until_end().await.last().unwrap().event, "run.completed");
+        let busy = Busy::start(Setup::on(engine).with_variable("INGRAM_ENGINE_MAX_FOLLOWERS", "1")).await;
+        let admin = busy.server.admin();
+        let events = busy.smith.path(&format!("/runs/{}/events", busy.stream.header("ic-run-id")));
+        is_refused(&admin.get(&events).await);
+        busy.refuses_another_run().await;
+        let smiths = admin.get("/v1/smiths").await.expect(200).clone();
+        assert_eq!(entries(&smiths).len(), 1, "nobody was made for it: {smiths}");
+        // A response in the background has no follower.
+        busy.upstream.answer(Reply::text("Unseen."));
+        let unseen = json!({"user": "somebody new", "input": "Go on.", "background": true});
+        admin.post("/v1/responses", &unseen).await.expect(200);
+        busy.makes_room().await;
     }
 }
 
@@ -244,7 +266,7 @@ async fn what_waits_for_its_commit_is_bounded() {
 }
 
 /// Lets several requests write at once while nothing can be written, and counts those that are answered 503 and then 201.
-async fn refused_and_kept(server: &e2e::Server, requests: usize, refused: usize, let_go: impl AsyncFnOnce()) {
+async fn refused_and_kept(server: &Server, requests: usize, refused: usize, let_go: impl AsyncFnOnce()) {
     let admin = server.admin();
     let body = json!({});
     let mut answers: FuturesUnordered<_> = (0..requests).map(|_| admin.post("/v1/smiths", &body)).collect();

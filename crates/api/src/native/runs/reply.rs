@@ -46,7 +46,7 @@ pub(super) async fn start(
                 .await
                 .map_err(|problem| goes_on(problem, id).into())
         }
-        // The same request was faster elsewhere.
+        // The same request was faster elsewhere. What it is answered with needs no place.
         None => repeated(project, &once, wanted).await?.ok_or_else(|| Problem::internal().into()),
     }
 }

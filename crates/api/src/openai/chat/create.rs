@@ -99,6 +99,8 @@ pub(crate) async fn create(
         return Ok(response);
     }
     let request = Request::read(&app, &fields, &headers)?;
+    // Before the smith, which may be made: a refusal has done nothing.
+    let seat = app.engine.seat()?;
     let smith = acting_smith(&project, &caller, &headers, fields.value("user")).await?;
     let keeps_going = once.key().is_some() || request.thread_id.is_some();
     let guard = {
@@ -110,7 +112,6 @@ pub(crate) async fn create(
     };
     let asking = Asking { app: &app, project: &project, caller: &caller, smith: smith.id, key: once.key() };
     let Conversation { instructions, entries } = request.conversation;
-    let seat = app.engine.seat()?;
     let items = match turn::resolve(&asking, entries).await? {
         Resolved::Turn(items) => items,
         Resolved::Continued(continued) => {
@@ -144,7 +145,8 @@ pub(crate) async fn create(
     };
     let started = turn::start(&app, &project, smith, turn, guard).await.map_err(in_messages)?;
     let Some((started, guard)) = started else {
-        // The same request was faster elsewhere.
+        // The same request was faster elsewhere. Its answer takes a place of its own.
+        drop(seat);
         return repeated(&app, &project, &once, wanted).await?.ok_or_else(|| Problem::internal().into());
     };
     let told = Told {

@@ -79,16 +79,23 @@ async fn complete(
     let text = if told.from == 0 {
         record.result.as_ref().map(|result| result.content.clone()).unwrap_or_default()
     } else {
-        said(follower).await.map_err(Problem::after_work)?
+        said_until(record.next_seq, told.from, follower).await.map_err(Problem::after_work)?
     };
     Ok(Json(render(&record, &text, rest)))
 }
 
-/// Reads what a run that rests has said from where its follower stands.
-async fn said(mut follower: Follower) -> Result<String, Problem> {
+/// Reads what a run has said from `next`, where its follower stands, up to the frame `end`. A run that was paused there may go on
+/// meanwhile, which is no part of this answer.
+async fn said_until(end: u64, mut next: u64, mut follower: Follower) -> Result<String, Problem> {
     let mut said: Vec<(u64, String)> = Vec::new();
-    while let Some(frames) = follower.next().await? {
+    while next < end {
+        let Some(frames) = follower.next().await? else { break };
         for published in frames {
+            // What is missing before a later one is lost, and will not come.
+            next = published.seq.saturating_add(1);
+            if next > end {
+                break;
+            }
             match &published.frame {
                 Frame::Delta { delta } => said.push((published.seq, delta.clone())),
                 Frame::Resumed { discard_after, .. } => said.retain(|(seq, _)| seq <= discard_after),

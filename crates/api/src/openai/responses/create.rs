@@ -43,6 +43,23 @@ enum Wanted {
     Events,
 }
 
+/// The same, with the follower's place that it takes.
+enum Seated {
+    Whole(Seat),
+    Background,
+    Events(Seat),
+}
+
+impl Wanted {
+    fn seated(self, app: &App) -> Result<Seated, Problem> {
+        Ok(match self {
+            Self::Whole => Seated::Whole(app.engine.seat()?),
+            Self::Background => Seated::Background,
+            Self::Events => Seated::Events(app.engine.seat()?),
+        })
+    }
+}
+
 /// The run that a request is about, and what of it its caller is told.
 struct Told {
     run: RunId,
@@ -94,6 +111,8 @@ pub(crate) async fn create(
     };
     let mut steps = input::read(fields.value("input"), limits)?;
     let options = Options::read(&app, &fields)?;
+    // Before the smith, which may be made: a refusal has done nothing.
+    let seated = wanted.seated(&app)?;
     let smith = acting_smith(&project, &caller, &headers, fields.value("user")).await?;
     let place = thread::place(&project, &smith, &fields, &headers).await?;
     let reads = caller.allow(Permission::RunsRead).is_ok();
@@ -104,11 +123,10 @@ pub(crate) async fn create(
     }
     let Conversation { instructions, entries } = input::conversation(steps);
     let asking = Asking { app: &app, project: &project, caller: &caller, smith: smith.id, key: once.key() };
-    let seat = app.engine.seat()?;
     let items = match turn::resolve(&asking, entries).await? {
         Resolved::Turn(items) => items,
         Resolved::Continued(continued) => {
-            let continued = goes_on_with(&app, &project, *continued, wanted, seat).await;
+            let continued = goes_on_with(&app, &project, *continued, seated).await;
             return continued.map_err(|problem| problem.after_work().into());
         }
     };
@@ -137,13 +155,14 @@ pub(crate) async fn create(
     }
     let Some((started, _guard)) = turn::start(&app, &project, smith, turn, |_| CancelOnDrop::never()).await?
     else {
-        // The same request was faster elsewhere.
+        // The same request was faster elsewhere. Its answer takes a place of its own.
+        drop(seated);
         let response = repeated(&app, &project, &once, wanted).await?;
         return response.ok_or_else(|| Problem::internal().into());
     };
     let told = Told { run: started.id, seal, thread_id: started.thread_id.clone(), from: 0 };
     let shell = || object::started(&started, &request);
-    answer(&app, &project, told, shell, wanted, seat).await.map_err(|problem| match problem.after_work {
+    answer(&app, &project, told, shell, seated).await.map_err(|problem| match problem.after_work {
         true => problem.into(),
         false => goes_on(problem, started.id).into(),
     })
@@ -226,12 +245,11 @@ async fn goes_on_with(
     app: &App,
     project: &ProjectStore,
     continued: Continued,
-    wanted: Wanted,
-    seat: Seat,
+    seated: Seated,
 ) -> Result<Response, Problem> {
     let Continued { record, seal, from } = continued;
     let from = reading::last_stretch(project, &seal, record.id, from).await?;
-    answer(app, project, Told::of(&record, seal, from), || object::shell(&record), wanted, seat).await
+    answer(app, project, Told::of(&record, seal, from), || object::shell(&record), seated).await
 }
 
 /// Answers with a response once it rests, at once, or with its events. They begin with `shell`, the response before anything
@@ -241,20 +259,19 @@ async fn answer(
     project: &ProjectStore,
     told: Told,
     shell: impl FnOnce() -> Map<String, Value> + Send,
-    wanted: Wanted,
-    seat: Seat,
+    seated: Seated,
 ) -> Result<Response, Problem> {
     let Told { run, seal, thread_id, from } = told;
-    let mut response = match wanted {
-        Wanted::Events => {
+    let mut response = match seated {
+        Seated::Events(seat) => {
             let opened = Opened { run, seal, shell: shell(), facts: Facts::default() };
             stream::follow(app, project.clone(), opened, From::Seq(from), seat)
         }
-        Wanted::Background => {
+        Seated::Background => {
             let saved = reading::saved(project, run).await?;
             Json(reading::show(project, &saved, from).await?).into_response()
         }
-        Wanted::Whole => {
+        Seated::Whole(seat) => {
             let mut follower = app.engine.follow(seat, project.clone(), seal, run, 0, Mode::Unhurried);
             let record = follower.rest().await?;
             if record.status == Status::Cancelled {
@@ -292,7 +309,7 @@ async fn repeated(
     }
     let told = Told::of(&saved.record, saved.seal, 0);
     let shell = || object::shell(&saved.record);
-    let mut response = answer(app, project, told, shell, wanted, app.engine.seat()?).await?;
+    let mut response = answer(app, project, told, shell, wanted.seated(app)?).await?;
     mark_as_replayed(&mut response);
     Ok(Some(response))
 }
