@@ -8,7 +8,7 @@ use axum::body::Body;
 use egress::{Egress, Policy};
 use engine::Engine;
 use engine::keys::{HostedKeys, Keys};
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use models::Models;
@@ -18,6 +18,7 @@ use store::bootstrap::Bootstrap;
 use store::tokens::NewToken;
 use store::{DbOptions, Location, Store};
 use tempfile::TempDir;
+use testkit::contract::{Contract, Observed};
 use tools::{HostedTools, Mcp, Tools, Webhooks};
 use tower::ServiceExt as _;
 use vault::{Ids, MasterKey, SystemClock};
@@ -29,6 +30,7 @@ pub(crate) struct TestApp {
     pub(crate) app: App,
     pub(crate) first: Bootstrap,
     pub(crate) router: Router,
+    extra_routes: &'static [&'static str],
     _directory: TempDir,
 }
 
@@ -82,7 +84,12 @@ impl TestApp {
         let limits = engine::Options::default();
         let engine = Engine::new(store, keys, models.unwrap(), tools, limits).await.unwrap();
         let app = App::new(engine, options, PrometheusBuilder::new().build_recorder().handle());
-        Self { router: router(app.clone()), app, first, _directory: directory }
+        Self { router: router(app.clone()), app, first, extra_routes: &[], _directory: directory }
+    }
+
+    /// Names routes beyond the contract that may answer: exact paths, or beginnings that end with `*`.
+    pub(crate) fn with_extra_routes(self, extra_routes: &'static [&'static str]) -> Self {
+        Self { extra_routes, ..self }
     }
 
     pub(crate) async fn admin_token(&self) -> String {
@@ -95,24 +102,45 @@ impl TestApp {
         organization.mint_key(&NewToken::default(), None).await.unwrap().unwrap().text
     }
 
-    /// Sends a request as it is.
+    /// Sends a request as it is, and holds the answer against the contract.
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
-        Reply {
-            status: parts.status,
-            headers: parts.headers,
-            body: serde_json::from_slice(&bytes).unwrap_or_default(),
-            text: String::from_utf8_lossy(&bytes).into_owned(),
-        }
+        let observed = Observed {
+            method: method.as_str(),
+            path: &path,
+            status: parts.status.as_u16(),
+            headers: &parts.headers,
+            body: &bytes,
+        };
+        let violations = Contract::load().check(&observed, self.extra_routes);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        assert_eq!(violations, Ok(()), "{method} {path}: {text}");
+        let body = serde_json::from_slice(&bytes).unwrap_or_default();
+        Reply { status: parts.status, headers: parts.headers, body, text }
     }
 
     /// Sends a request with a token, the version of the API, and a JSON body if it is not null.
-    pub(crate) async fn call(&self, token: &str, method: &str, path: &str, body: Value) -> Reply {
+    pub(crate) async fn call(&self, token: &str, method: Method, path: &str, body: Value) -> Reply {
         let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
-        let request = request(method, path).header("authorization", format!("Bearer {token}"));
+        let request = request(method.as_str(), path).header("authorization", format!("Bearer {token}"));
         self.send(request.body(body).unwrap()).await
+    }
+
+    /// Sends a request that is to be refused, and returns status, code and param.
+    pub(crate) async fn refused(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: Value,
+    ) -> (u16, String, String) {
+        let reply = self.call(token, method, path, body).await;
+        assert_ne!(reply.status, StatusCode::OK, "{}", reply.text);
+        let param = reply.body["error"]["param"].as_str().unwrap_or_default().to_owned();
+        (reply.status.as_u16(), reply.code().to_owned(), param)
     }
 }
 

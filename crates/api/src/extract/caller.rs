@@ -115,6 +115,7 @@ fn principal(verified: &Verified, presented: &PresentedToken) -> Principal {
 
 #[cfg(test)]
 mod tests {
+    use http::Method;
     use serde_json::Value;
     use vault::token_hash;
 
@@ -128,7 +129,7 @@ mod tests {
             let app = TestApp::start_with(options, crate::router).await;
             let token = app.admin_token().await;
             for _ in 0..2 {
-                assert_eq!(app.call(&token, "GET", "/v1/smiths", Value::Null).await.status, 200);
+                assert_eq!(app.call(&token, Method::GET, "/v1/smiths", Value::Null).await.status, 200);
                 let trusted = app.app.shared.signatures.get(&token_hash(&token));
                 assert_eq!(trusted.is_some(), is_trusted, "{seconds}");
             }

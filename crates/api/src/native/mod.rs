@@ -4,8 +4,6 @@ pub(crate) mod addresses;
 mod agents;
 mod approvals;
 mod catalog;
-#[cfg(test)]
-mod checked;
 mod hosted_tools;
 mod mcp_servers;
 mod model_keys;

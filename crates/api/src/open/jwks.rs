@@ -46,6 +46,7 @@ pub(crate) async fn jwks(State(app): State<App>) -> Result<Json<Arc<Value>>, Api
 
 #[cfg(test)]
 mod tests {
+    use http::Method;
     use serde_json::Value;
 
     use crate::testing::TestApp;
@@ -54,7 +55,7 @@ mod tests {
     async fn the_key_of_a_token_is_shown_to_everybody() {
         let server = TestApp::start().await;
         let kid = server.app.store.server().signing_key().await.unwrap().kid().to_owned();
-        let reply = server.call("", "GET", "/.well-known/jwks.json", Value::Null).await;
+        let reply = server.call("", Method::GET, "/.well-known/jwks.json", Value::Null).await;
         assert_eq!(reply.status, 200);
         assert_eq!(
             (&reply.body["keys"][0]["kid"], &reply.body["keys"][0]["alg"]),

@@ -3,7 +3,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use domain::ids::{Id as _, SmithId, TokenId};
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use utoipa_axum::routes;
 
@@ -49,7 +49,7 @@ async fn bug(_: Caller) -> String {
 
 #[utoipa::path(get, path = "/v1/models", operation_id = "lenient", responses((status = 200, body = Object)))]
 async fn lenient(_: Caller) -> Json<Value> {
-    Json(json!({}))
+    Json(json!({"object": "list", "data": []}))
 }
 
 fn example(app: App) -> Router {
@@ -59,7 +59,12 @@ fn example(app: App) -> Router {
 }
 
 async fn start() -> TestApp {
-    TestApp::start_with(Options { max_body_bytes: 1_000, ..Options::default() }, example).await
+    start_with(Options { max_body_bytes: 1_000, ..Options::default() }).await
+}
+
+/// Starts an application whose routes the contract does not know.
+async fn start_with(options: Options) -> TestApp {
+    TestApp::start_with(options, example).await.with_extra_routes(&["/v1/things*", "/v1/bug"])
 }
 
 #[tokio::test]
@@ -72,13 +77,16 @@ async fn a_token_decides_who_may_call() {
     assert_eq!(missing.body["error"]["param"], Value::Null);
     assert_eq!(missing.body["error"]["type"], "authentication_error");
 
-    let forged = server.call("tha_live_a.b.c", "GET", &path, Value::Null).await;
+    let forged = server.call("tha_live_a.b.c", Method::GET, &path, Value::Null).await;
     assert_eq!((forged.status.as_u16(), forged.code()), (401, "unauthenticated"));
 
     let token = server.admin_token().await;
-    assert_eq!(server.call(&token, "GET", &path, Value::Null).await.status, 200);
+    assert_eq!(server.call(&token, Method::GET, &path, Value::Null).await.status, 200);
     let organization = server.organization_key().await;
-    assert_eq!(server.call(&organization, "GET", &path, Value::Null).await.code(), "tenant_token_required");
+    assert_eq!(
+        server.call(&organization, Method::GET, &path, Value::Null).await.code(),
+        "tenant_token_required"
+    );
 }
 
 #[tokio::test]
@@ -86,9 +94,12 @@ async fn a_revoked_token_is_refused_at_once() {
     let server = start().await;
     let project = server.app.store.project(server.first.project);
     let minted = project.mint_admin_token(&Default::default(), None).await.unwrap().unwrap();
-    assert_eq!(server.call(&minted.text, "GET", "/v1/things", Value::Null).await.status, 200);
+    assert_eq!(server.call(&minted.text, Method::GET, "/v1/things", Value::Null).await.status, 200);
     assert!(project.revoke_token(minted.record.id).await.unwrap());
-    assert_eq!(server.call(&minted.text, "GET", "/v1/things", Value::Null).await.code(), "unauthenticated");
+    assert_eq!(
+        server.call(&minted.text, Method::GET, "/v1/things", Value::Null).await.code(),
+        "unauthenticated"
+    );
 }
 
 #[tokio::test]
@@ -121,18 +132,18 @@ async fn the_native_surface_wants_the_version_and_nobody_takes_another() {
 async fn what_no_route_knows_is_refused_in_the_envelope() {
     let server = start().await;
     let token = server.admin_token().await;
-    let wrong_method = server.call(&token, "DELETE", "/v1/things", Value::Null).await;
+    let wrong_method = server.call(&token, Method::DELETE, "/v1/things", Value::Null).await;
     assert_eq!((wrong_method.status.as_u16(), wrong_method.code()), (405, "invalid_request"));
     assert!(wrong_method.header("allow").contains("POST"), "{wrong_method:?}");
-    assert_eq!(server.call(&token, "GET", "/v1/things/nobody", Value::Null).await.code(), "not_found");
-    assert_eq!(server.call(&token, "GET", "/v1/things/%ff", Value::Null).await.code(), "not_found");
-    assert_eq!(server.call(&token, "GET", "/v1/things/a%2Fb", Value::Null).await.code(), "not_found");
+    assert_eq!(server.call(&token, Method::GET, "/v1/things/nobody", Value::Null).await.code(), "not_found");
+    assert_eq!(server.call(&token, Method::GET, "/v1/things/%ff", Value::Null).await.code(), "not_found");
+    assert_eq!(server.call(&token, Method::GET, "/v1/things/a%2Fb", Value::Null).await.code(), "not_found");
 }
 
 #[tokio::test]
 async fn a_panic_becomes_a_500_that_tells_nothing() {
     let server = start().await;
-    let reply = server.call(&server.admin_token().await, "GET", "/v1/bug", Value::Null).await;
+    let reply = server.call(&server.admin_token().await, Method::GET, "/v1/bug", Value::Null).await;
     assert_eq!((reply.status.as_u16(), reply.code()), (500, "internal_error"));
     assert!(!reply.text.contains("secret detail") && reply.header("x-request-id").starts_with("req_"));
 }
@@ -191,21 +202,21 @@ async fn a_server_that_shuts_down_refuses_before_any_work() {
     let server = start().await;
     let token = server.admin_token().await;
     server.app.drain();
-    let reply = server.call(&token, "GET", "/v1/things", Value::Null).await;
+    let reply = server.call(&token, Method::GET, "/v1/things", Value::Null).await;
     assert_eq!((reply.status.as_u16(), reply.code()), (503, "service_overloaded"));
     assert_eq!(reply.header("retry-after"), "1");
-    assert_eq!(server.call("", "GET", "/health", Value::Null).await.status, 200);
-    let ready = server.call("", "GET", "/ready", Value::Null).await;
+    assert_eq!(server.call("", Method::GET, "/health", Value::Null).await.status, 200);
+    let ready = server.call("", Method::GET, "/ready", Value::Null).await;
     assert_eq!((ready.status.as_u16(), &ready.body["ok"]), (503, &json!(false)));
 }
 
 #[tokio::test]
 async fn every_answer_to_a_token_says_where_it_stands_once_there_is_a_bound() {
-    let server = TestApp::start_with(Options { requests_per_minute: 1, ..Options::default() }, example).await;
+    let server = start_with(Options { requests_per_minute: 1, ..Options::default() }).await;
     let token = server.admin_token().await;
-    let first = server.call(&token, "GET", "/v1/things", Value::Null).await;
+    let first = server.call(&token, Method::GET, "/v1/things", Value::Null).await;
     assert_eq!((first.status.as_u16(), first.header("x-ratelimit-remaining-requests")), (200, "0"));
-    let second = server.call(&token, "GET", "/v1/things", Value::Null).await;
+    let second = server.call(&token, Method::GET, "/v1/things", Value::Null).await;
     assert_eq!((second.status.as_u16(), second.code()), (429, "rate_limit_exceeded"));
     assert_eq!(second.header("x-ratelimit-limit-requests"), "1");
     assert!(!second.header("retry-after").is_empty());
@@ -214,12 +225,12 @@ async fn every_answer_to_a_token_says_where_it_stands_once_there_is_a_bound() {
 #[tokio::test]
 async fn metrics_are_for_the_holder_of_their_token_only() {
     let options = Options { metrics_token: Some(crate::Secret::new("watch")), ..Options::default() };
-    let server = TestApp::start_with(options, example).await;
-    assert_eq!(server.call("watch", "GET", "/metrics", Value::Null).await.status, 200);
-    let refused = server.call("wat", "GET", "/metrics", Value::Null).await;
+    let server = start_with(options).await;
+    assert_eq!(server.call("watch", Method::GET, "/metrics", Value::Null).await.status, 200);
+    let refused = server.call("wat", Method::GET, "/metrics", Value::Null).await;
     assert_eq!((refused.status.as_u16(), &refused.body), (401, &Value::Null));
     let server = start().await;
-    assert_eq!(server.call("", "GET", "/metrics", Value::Null).await.status, 401);
+    assert_eq!(server.call("", Method::GET, "/metrics", Value::Null).await.status, 401);
 }
 
 #[test]

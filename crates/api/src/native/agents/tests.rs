@@ -14,7 +14,7 @@ async fn an_agent_lives_from_its_draft_to_its_archive() {
     let server = TestApp::start().await;
     let admin = server.admin_token().await;
     let call = async |method: Method, path: &str, body: Value| {
-        let reply = server.checked(&admin, method, path, body).await;
+        let reply = server.call(&admin, method, path, body).await;
         (reply.status.as_u16(), reply.body)
     };
     let body = json!({
@@ -80,9 +80,9 @@ async fn an_agent_lives_from_its_draft_to_its_archive() {
 async fn what_is_wrong_is_named_and_nothing_is_done() {
     let server = TestApp::start().await;
     let admin = server.admin_token().await;
-    let made = server.checked(&admin, Method::POST, PATH, json!({"name": "One"})).await.body;
-    server.checked(&admin, Method::POST, &path_of(&made, "/versions"), Value::Null).await;
-    let before = server.checked(&admin, Method::GET, PATH, Value::Null).await.body;
+    let made = server.call(&admin, Method::POST, PATH, json!({"name": "One"})).await.body;
+    server.call(&admin, Method::POST, &path_of(&made, "/versions"), Value::Null).await;
+    let before = server.call(&admin, Method::GET, PATH, Value::Null).await.body;
     let nobody = format!("smt_{}", "1".repeat(22));
     let many = vec![nobody.as_str(); 1_001];
     for (method, rest, body, status, code, param) in [
@@ -179,16 +179,16 @@ async fn what_is_wrong_is_named_and_nothing_is_done() {
         let refused = server.refused(&admin, method, &path, body.clone()).await;
         assert_eq!(refused, (status, code.to_owned(), param.to_owned()), "{rest} {body}");
     }
-    assert_eq!(server.checked(&admin, Method::GET, PATH, Value::Null).await.body, before);
+    assert_eq!(server.call(&admin, Method::GET, PATH, Value::Null).await.body, before);
 }
 
 #[tokio::test]
 async fn a_smith_token_reaches_no_agent() {
     let server = TestApp::start().await;
     let admin = server.admin_token().await;
-    let smith = server.checked(&admin, Method::POST, "/v1/smiths", json!({})).await.body;
+    let smith = server.call(&admin, Method::POST, "/v1/smiths", json!({})).await.body;
     let body = json!({"smith_id": smith["id"], "permissions": ["runs:write", "skills:write"]});
-    let minted = server.checked(&admin, Method::POST, "/v1/tenant/tokens", body).await.body;
+    let minted = server.call(&admin, Method::POST, "/v1/tenant/tokens", body).await.body;
     let token = minted["token"].as_str().unwrap();
     let own = format!("{PATH}/{}", smith["agent_id"].as_str().unwrap());
     for (method, path) in [
@@ -222,6 +222,6 @@ async fn a_repeated_request_publishes_once() {
     let versions = path_of(&made.body, "/versions");
     let first = send(&versions, json!({"note": "n"})).await;
     assert_eq!(send(&versions, json!({"note": "n"})).await.body, first.body);
-    let listed = server.checked(&admin, Method::GET, &versions, Value::Null).await.body;
+    let listed = server.call(&admin, Method::GET, &versions, Value::Null).await.body;
     assert_eq!(listed["data"], json!([first.body]));
 }

@@ -24,12 +24,12 @@ mod tests {
     async fn the_catalog_lists_its_presets_and_shows_one() {
         let server = TestApp::start().await;
         let admin = server.admin_token().await;
-        let listed = server.checked(&admin, Method::GET, "/v1/catalog", Value::Null).await;
+        let listed = server.call(&admin, Method::GET, "/v1/catalog", Value::Null).await;
         let presets = listed.body["data"].as_array().unwrap();
         assert!(presets.len() >= 12);
         for preset in presets {
             let path = format!("/v1/catalog/{}", preset["slug"].as_str().unwrap());
-            assert_eq!(server.checked(&admin, Method::GET, &path, Value::Null).await.body, *preset);
+            assert_eq!(server.call(&admin, Method::GET, &path, Value::Null).await.body, *preset);
         }
         let github = presets.iter().find(|preset| preset["slug"] == "github").unwrap();
         assert_eq!(github["auth"], json!({"kind": "bearer", "provider": null, "client_mode": "tenant"}));

@@ -32,7 +32,7 @@ async fn a_server_is_registered_with_its_tools_and_shows_which_need_consent() {
         "tool_allowlist": ["list", "void"],
         "approval_policy": [{"match": "p*", "on_reject": "continue"}],
     });
-    let made = server.checked(&admin, Method::PUT, ONE, body).await;
+    let made = server.call(&admin, Method::PUT, ONE, body).await;
     assert_eq!(made.status, 200, "{}", made.text);
     assert!(!made.text.contains("canary") && made.body["id"].as_str().unwrap().starts_with("srv_"));
     let tool = |name: &str, requires_approval, enabled| {
@@ -48,10 +48,10 @@ async fn a_server_is_registered_with_its_tools_and_shows_which_need_consent() {
     let rule =
         json!({"match": "p*", "require": "approval", "on_reject": "continue", "expires_in_seconds": 86_400});
     assert_eq!(made.body["approval_policy"], json!([rule]));
-    assert_eq!(server.checked(&admin, Method::GET, ONE, Value::Null).await.body, made.body);
-    let listed = server.checked(&admin, Method::GET, PATH, Value::Null).await;
+    assert_eq!(server.call(&admin, Method::GET, ONE, Value::Null).await.body, made.body);
+    let listed = server.call(&admin, Method::GET, PATH, Value::Null).await;
     assert_eq!(listed.body["data"], json!([made.body]));
-    assert_eq!(server.checked(&admin, Method::DELETE, ONE, Value::Null).await.status, 204);
+    assert_eq!(server.call(&admin, Method::DELETE, ONE, Value::Null).await.status, 204);
     for (method, path) in [(Method::GET, ONE), (Method::DELETE, ONE), (Method::POST, REFRESH)] {
         assert_eq!(server.refused(&admin, method, path, Value::Null).await.1, "not_found");
     }
@@ -64,7 +64,7 @@ async fn a_server_that_does_not_answer_is_registered_all_the_same() {
     let mut peer = shop().await;
     peer.require_bearer("canary");
     let body = json!({"url": peer.url(), "auth": {"kind": "bearer", "secret": "guess"}});
-    let made = server.checked(&admin, Method::PUT, ONE, body).await;
+    let made = server.call(&admin, Method::PUT, ONE, body).await;
     assert_eq!((made.status.as_u16(), &made.body["status"]), (200, &json!("degraded")));
     assert!(made.body["discovery_error"].is_string());
     assert_eq!((&made.body["tools"], &made.body["tools_refreshed_at"]), (&json!([]), &Value::Null));
@@ -72,13 +72,13 @@ async fn a_server_that_does_not_answer_is_registered_all_the_same() {
     let refused = server.refused(&admin, Method::POST, REFRESH, Value::Null).await;
     assert_eq!((refused.0, refused.1.as_str()), (502, "discovery_failed"));
     peer.require_bearer("guess");
-    let fresh = server.checked(&admin, Method::POST, REFRESH, Value::Null).await;
+    let fresh = server.call(&admin, Method::POST, REFRESH, Value::Null).await;
     assert_eq!((fresh.status.as_u16(), &fresh.body["status"]), (200, &json!("active")), "{}", fresh.text);
     assert_eq!(fresh.body["discovery_error"], Value::Null);
     // It keeps its tools when it does not answer once.
     peer.stop().await;
     server.refused(&admin, Method::POST, REFRESH, Value::Null).await;
-    let shown = server.checked(&admin, Method::GET, ONE, Value::Null).await;
+    let shown = server.call(&admin, Method::GET, ONE, Value::Null).await;
     assert_eq!((&shown.body["status"], &shown.body["tools_discovered"]), (&json!("degraded"), &json!(3)));
     assert_eq!(shown.body["tools_refreshed_at"], fresh.body["tools_refreshed_at"]);
 }
@@ -91,13 +91,13 @@ async fn a_preset_is_stamped_down_and_the_body_counts_more() {
     peer.require_bearer("pat");
     let body =
         json!({"catalog": "github", "url": peer.url(), "auth": {"secret": "pat"}, "approval_policy": null});
-    let made = server.checked(&admin, Method::PUT, ONE, body).await;
+    let made = server.call(&admin, Method::PUT, ONE, body).await;
     assert_eq!((&made.body["auth"]["kind"], &made.body["status"]), (&json!("bearer"), &json!("active")));
     assert_eq!(made.body["approval_policy"][0]["match"], "create*");
     assert_eq!((&made.body["catalog_slug"], &made.body["origin"]), (&json!("github"), &json!("catalog")));
 
     let body = json!({"catalog": "github", "url": NOWHERE, "auth": {"kind": "none"}, "approval_policy": [], "tool_allowlist": ["a"]});
-    let made = server.checked(&admin, Method::PUT, ONE, body).await;
+    let made = server.call(&admin, Method::PUT, ONE, body).await;
     assert_eq!((&made.body["url"], &made.body["auth"]["kind"]), (&json!(NOWHERE), &json!("none")));
     assert_eq!((&made.body["approval_policy"], &made.body["tool_allowlist"]), (&json!([]), &json!(["a"])));
     assert_eq!(made.body["catalog_slug"], "github");
@@ -108,14 +108,14 @@ async fn a_server_with_oauth_is_not_asked_before_somebody_is_connected() {
     let server = TestApp::start().await;
     let admin = server.admin_token().await;
     let body = json!({"catalog": "notion", "auth": {}, "url": null});
-    let made = server.checked(&admin, Method::PUT, ONE, body).await;
+    let made = server.call(&admin, Method::PUT, ONE, body).await;
     assert_eq!(made.body["url"], "https://mcp.notion.com/mcp");
     assert_eq!((&made.body["status"], &made.body["tools"]), (&json!("pending"), &json!([])));
     assert_eq!(made.body["auth"], json!({"kind": "oauth", "provider": "notion", "client_mode": "tenant"}));
     let peer = shop().await;
     let body =
         json!({"url": peer.url(), "auth": {"kind": "oauth", "provider": "acme", "client_mode": "platform"}});
-    let made = server.checked(&admin, Method::PUT, ONE, body).await;
+    let made = server.call(&admin, Method::PUT, ONE, body).await;
     assert_eq!(made.body["auth"], json!({"kind": "oauth", "provider": "acme", "client_mode": "platform"}));
     assert_eq!(server.refused(&admin, Method::POST, REFRESH, Value::Null).await.1, "discovery_failed");
     assert!(peer.requests().is_empty());
@@ -127,7 +127,7 @@ async fn a_secret_stays_at_its_host() {
     let admin = server.admin_token().await;
     let (peer, other) = (shop().await, shop().await);
     let put = async |url: &str, auth: Value| {
-        server.checked(&admin, Method::PUT, ONE, json!({"url": url, "auth": auth})).await
+        server.call(&admin, Method::PUT, ONE, json!({"url": url, "auth": auth})).await
     };
     let url = peer.url();
     assert_eq!(put(&url, json!({"kind": "bearer"})).await.code(), "secret_required");
@@ -210,7 +210,7 @@ async fn what_is_wrong_with_a_server_is_named_and_nothing_is_called() {
         let refused = server.refused(&admin, Method::PUT, &format!("{PATH}/{name}"), body.clone()).await;
         assert_eq!((refused.0, refused.1.as_str(), refused.2.as_str()), (422, code, param), "{name} {body}");
     }
-    assert_eq!(server.checked(&admin, Method::GET, PATH, Value::Null).await.body["data"], json!([]));
+    assert_eq!(server.call(&admin, Method::GET, PATH, Value::Null).await.body["data"], json!([]));
     assert!(peer.requests().is_empty());
 }
 
@@ -235,11 +235,11 @@ async fn one_server_too_many_is_refused_until_another_is_gone() {
     let body = json!({"catalog": "notion"});
     let refused = server.refused(&admin, Method::PUT, ONE, body.clone()).await;
     assert_eq!(refused, (422, "invalid_input".to_owned(), "name".to_owned()));
-    let replaced = server.checked(&admin, Method::PUT, &format!("{PATH}/server_7"), body.clone()).await;
+    let replaced = server.call(&admin, Method::PUT, &format!("{PATH}/server_7"), body.clone()).await;
     assert_eq!(replaced.status, 200);
     assert_eq!(
-        server.checked(&admin, Method::DELETE, &format!("{PATH}/server_8"), Value::Null).await.status,
+        server.call(&admin, Method::DELETE, &format!("{PATH}/server_8"), Value::Null).await.status,
         204
     );
-    assert_eq!(server.checked(&admin, Method::PUT, ONE, body).await.status, 200);
+    assert_eq!(server.call(&admin, Method::PUT, ONE, body).await.status, 200);
 }

@@ -110,16 +110,15 @@ mod tests {
         let server = TestApp::start().await;
         let admin = server.admin_token().await;
         let find = async |id: &str| {
-            let listed = server.checked(&admin, Method::GET, "/v1/tenant/models", Value::Null).await.body;
+            let listed = server.call(&admin, Method::GET, "/v1/tenant/models", Value::Null).await.body;
             let models = listed["data"].as_array().unwrap().clone();
             let model = models.into_iter().find(|model| model["id"] == id).unwrap();
             (model["available"].clone(), model["source"].clone())
         };
         assert_eq!(find("gpt-5").await, (json!(false), Value::Null));
         assert_eq!(find("scripted/demo").await, (json!(true), json!("hosted")));
-        let put = server
-            .checked(&admin, Method::PUT, "/v1/tenant/model_keys/openai", json!({"api_key": "sk"}))
-            .await;
+        let put =
+            server.call(&admin, Method::PUT, "/v1/tenant/model_keys/openai", json!({"api_key": "sk"})).await;
         assert_eq!(put.status, 200);
         assert_eq!(find("gpt-5").await, (json!(true), json!("byok")));
     }

@@ -90,15 +90,15 @@ mod tests {
         let server = TestApp::start().await;
         let key = server.organization_key().await;
         let body = json!({"name": "ci", "ttl_seconds": 60});
-        let minted = server.checked(&key, Method::POST, PATH, body).await;
+        let minted = server.call(&key, Method::POST, PATH, body).await;
         assert_eq!(minted.status, 201);
         let (id, token) = (minted.body["id"].as_str().unwrap(), minted.body["token"].as_str().unwrap());
         assert!(token.starts_with("oka_live_"));
-        let listed = server.checked(token, Method::GET, PATH, Value::Null).await.body;
+        let listed = server.call(token, Method::GET, PATH, Value::Null).await.body;
         assert_eq!((&listed["data"][0]["id"], &listed["data"][0]["name"]), (&json!(id), &json!("ci")));
         assert_eq!(listed["data"].as_array().unwrap().len(), 2);
         let path = format!("{PATH}/{id}");
-        assert_eq!(server.checked(&key, Method::DELETE, &path, Value::Null).await.status, 204);
+        assert_eq!(server.call(&key, Method::DELETE, &path, Value::Null).await.status, 204);
         assert_eq!(server.refused(token, Method::GET, PATH, Value::Null).await.1, "unauthenticated");
         let refused = server.refused(&key, Method::POST, PATH, json!({"ttl_seconds": 0})).await;
         assert_eq!(refused, (422, "invalid_input".into(), "ttl_seconds".into()));

@@ -27,7 +27,7 @@ async fn a_tool_is_registered_shown_replaced_and_removed() {
     let server = TestApp::start().await;
     let admin = server.admin_token().await;
     let one = format!("{PATH}/order");
-    let made = server.checked(&admin, Method::PUT, &one, webhook()).await;
+    let made = server.call(&admin, Method::PUT, &one, webhook()).await;
     assert_eq!(made.status, 200, "{}", made.text);
     assert!(made.body["secret"].as_str().unwrap().starts_with("whsec_"));
     assert_eq!(made.body["approval"], "never");
@@ -39,24 +39,23 @@ async fn a_tool_is_registered_shown_replaced_and_removed() {
     assert!(made.text.contains(r#""input_schema":{"type":"object","properties":{"z":{},"a":{}}}"#));
 
     let changed = with(webhook(), "approval", json!("always"));
-    let changed =
-        server.checked(&admin, Method::PUT, &one, with(changed, "on_reject", json!("continue"))).await;
+    let changed = server.call(&admin, Method::PUT, &one, with(changed, "on_reject", json!("continue"))).await;
     assert!(changed.body.get("secret").is_none(), "the secret stays, and is not shown again");
     assert_eq!(changed.body["created_at"], made.body["created_at"]);
     assert_eq!(
         (&changed.body["approval"], &changed.body["on_reject"]),
         (&json!("always"), &json!("continue"))
     );
-    let shown = server.checked(&admin, Method::GET, &one, Value::Null).await;
+    let shown = server.call(&admin, Method::GET, &one, Value::Null).await;
     assert_eq!(shown.body, changed.body);
 
     let external = json!({"description": "x", "input_schema": {}, "execution": "external", "url": null});
-    let made = server.checked(&admin, Method::PUT, &format!("{PATH}/meter"), external).await;
+    let made = server.call(&admin, Method::PUT, &format!("{PATH}/meter"), external).await;
     assert_eq!((&made.body["url"], made.body.get("secret")), (&Value::Null, None));
-    let listed = server.checked(&admin, Method::GET, PATH, Value::Null).await;
+    let listed = server.call(&admin, Method::GET, PATH, Value::Null).await;
     assert_eq!(listed.body["data"], json!([made.body, changed.body]));
 
-    assert_eq!(server.checked(&admin, Method::DELETE, &one, Value::Null).await.status, 204);
+    assert_eq!(server.call(&admin, Method::DELETE, &one, Value::Null).await.status, 204);
     for gone in [one.as_str(), &format!("{PATH}/a%20b"), &format!("{PATH}/%00")] {
         for method in [Method::GET, Method::DELETE] {
             assert_eq!(server.refused(&admin, method, gone, Value::Null).await.1, "not_found");
@@ -124,7 +123,7 @@ async fn what_is_wrong_with_a_tool_is_named_and_nothing_is_kept() {
         let refused = server.refused(&admin, Method::PUT, &format!("{PATH}/{name}"), body.clone()).await;
         assert_eq!((refused.0, refused.1.as_str(), refused.2.as_str()), (422, code, param), "{name} {body}");
     }
-    assert_eq!(server.checked(&admin, Method::GET, PATH, Value::Null).await.body["data"], json!([]));
+    assert_eq!(server.call(&admin, Method::GET, PATH, Value::Null).await.body["data"], json!([]));
 }
 
 #[tokio::test]
@@ -135,28 +134,28 @@ async fn a_webhook_tool_can_be_tried_out() {
     let one = format!("{PATH}/order");
     let test = format!("{one}/test");
     let url = format!("{}/chat/completions", upstream.openai_url());
-    server.checked(&admin, Method::PUT, &one, with(webhook(), "url", json!(url))).await;
-    let tried = server.checked(&admin, Method::POST, &test, json!({"args": {"n": 12}})).await;
+    server.call(&admin, Method::PUT, &one, with(webhook(), "url", json!(url))).await;
+    let tried = server.call(&admin, Method::POST, &test, json!({"args": {"n": 12}})).await;
     assert_eq!((tried.status.as_u16(), &tried.body["ok"]), (200, &json!(true)), "{}", tried.text);
     assert_eq!((&tried.body["status"], &tried.body["error"]), (&json!(200), &Value::Null));
     assert!(tried.body["result"].is_object());
     let asked = upstream.last_request().body;
     assert_eq!((&asked["tool"], &asked["args"]), (&json!("order"), &json!({"n": 12})));
-    let shown = server.checked(&admin, Method::GET, &one, Value::Null).await;
+    let shown = server.call(&admin, Method::GET, &one, Value::Null).await;
     assert_eq!(shown.body["last_call_error"], Value::Null);
 
     upstream.answer(Reply::status(500));
-    let tried = server.checked(&admin, Method::POST, &test, Value::Null).await;
+    let tried = server.call(&admin, Method::POST, &test, Value::Null).await;
     assert_eq!((&tried.body["ok"], &tried.body["status"]), (&json!(false), &json!(500)));
     assert!(tried.body["error"].is_string() && tried.body["result"].is_null());
-    let shown = server.checked(&admin, Method::GET, &one, Value::Null).await;
+    let shown = server.call(&admin, Method::GET, &one, Value::Null).await;
     assert_eq!(shown.body["last_call_error"], tried.body["error"]);
     assert!(shown.body["last_call_error_at"].is_string());
 
     let refused = server.refused(&admin, Method::POST, &test, json!({"args": []})).await;
     assert_eq!(refused, (422, "invalid_input".to_owned(), "args".to_owned()));
     let external = json!({"description": "x", "input_schema": {}, "execution": "external"});
-    server.checked(&admin, Method::PUT, &one, external).await;
+    server.call(&admin, Method::PUT, &one, external).await;
     let refused = server.refused(&admin, Method::POST, &test, json!({})).await;
     assert_eq!(refused, (422, "invalid_input".to_owned(), "name".to_owned()));
     let refused = server.refused(&admin, Method::POST, &format!("{PATH}/nobody/test"), json!({})).await;
@@ -186,10 +185,7 @@ async fn one_tool_too_many_is_refused_until_another_is_gone() {
     let more = format!("{PATH}/more");
     let refused = server.refused(&admin, Method::PUT, &more, webhook()).await;
     assert_eq!(refused, (422, "invalid_input".to_owned(), "name".to_owned()));
-    assert_eq!(server.checked(&admin, Method::PUT, &format!("{PATH}/tool_7"), webhook()).await.status, 200);
-    assert_eq!(
-        server.checked(&admin, Method::DELETE, &format!("{PATH}/tool_8"), Value::Null).await.status,
-        204
-    );
-    assert_eq!(server.checked(&admin, Method::PUT, &more, webhook()).await.status, 200);
+    assert_eq!(server.call(&admin, Method::PUT, &format!("{PATH}/tool_7"), webhook()).await.status, 200);
+    assert_eq!(server.call(&admin, Method::DELETE, &format!("{PATH}/tool_8"), Value::Null).await.status, 204);
+    assert_eq!(server.call(&admin, Method::PUT, &more, webhook()).await.status, 200);
 }

@@ -79,7 +79,7 @@ mod tests {
         let server = TestApp::start().await;
         let key = server.organization_key().await;
         let create = async |body: Value| {
-            let reply = server.checked(&key, Method::POST, PATH, body).await;
+            let reply = server.call(&key, Method::POST, PATH, body).await;
             assert_eq!(reply.status, 201);
             reply.body
         };
@@ -88,14 +88,14 @@ mod tests {
         assert_eq!(made["metadata"].to_string(), r#"{"z":1,"a":null}"#);
 
         let path = format!("{PATH}/{}", made["id"].as_str().unwrap());
-        assert_eq!(server.checked(&key, Method::GET, &path, Value::Null).await.body, made);
+        assert_eq!(server.call(&key, Method::GET, &path, Value::Null).await.body, made);
         let tokens = format!("{path}/tokens");
-        let minted = server.checked(&key, Method::POST, &tokens, json!({"name": "ci"})).await;
+        let minted = server.call(&key, Method::POST, &tokens, json!({"name": "ci"})).await;
         assert_eq!((minted.status.as_u16(), &minted.body["sub"]), (201, &made["id"]));
         let token = minted.body["token"].as_str().unwrap();
-        assert_eq!(server.checked(token, Method::GET, "/v1/smiths", Value::Null).await.status, 200);
+        assert_eq!(server.call(token, Method::GET, "/v1/smiths", Value::Null).await.status, 200);
 
-        assert_eq!(server.checked(&key, Method::DELETE, &path, Value::Null).await.status, 204);
+        assert_eq!(server.call(&key, Method::DELETE, &path, Value::Null).await.status, 204);
         let gone = (404, "not_found".to_owned(), String::new());
         assert_eq!(server.refused(&key, Method::DELETE, &path, Value::Null).await, gone);
         assert_eq!(server.refused(&key, Method::GET, &path, Value::Null).await, gone);
@@ -124,21 +124,18 @@ mod tests {
     async fn projects_are_listed_by_name_and_a_token_is_revoked_within_its_project() {
         let server = TestApp::start().await;
         let key = server.organization_key().await;
-        let made = server.checked(&key, Method::POST, PATH, json!({"name": "a b"})).await.body;
-        let listed = server.checked(&key, Method::GET, &format!("{PATH}?name=a+b"), Value::Null).await.body;
+        let made = server.call(&key, Method::POST, PATH, json!({"name": "a b"})).await.body;
+        let listed = server.call(&key, Method::GET, &format!("{PATH}?name=a+b"), Value::Null).await.body;
         assert_eq!(listed["data"], json!([made]));
-        let listed = server.checked(&key, Method::GET, &format!("{PATH}?name=%00"), Value::Null).await.body;
+        let listed = server.call(&key, Method::GET, &format!("{PATH}?name=%00"), Value::Null).await.body;
         assert_eq!((&listed["data"], &listed["has_more"]), (&json!([]), &json!(false)));
 
         let own = format!("{PATH}/{}/tokens", made["id"].as_str().unwrap());
-        let token = server.checked(&key, Method::POST, &own, Value::Null).await.body;
+        let token = server.call(&key, Method::POST, &own, Value::Null).await.body;
         let id = token["id"].as_str().unwrap();
         let foreign = format!("{PATH}/{}/tokens/{id}", server.first.project);
         assert_eq!(server.refused(&key, Method::DELETE, &foreign, Value::Null).await.1, "not_found");
-        assert_eq!(
-            server.checked(&key, Method::DELETE, &format!("{own}/{id}"), Value::Null).await.status,
-            204
-        );
+        assert_eq!(server.call(&key, Method::DELETE, &format!("{own}/{id}"), Value::Null).await.status, 204);
         for text in ["nobody", "a%20b", "%F0%9F%98%80", "..."] {
             let refused = server.refused(&key, Method::GET, &format!("{PATH}/{text}"), Value::Null).await;
             assert_eq!(refused.1, "not_found");

@@ -75,14 +75,14 @@ mod tests {
     async fn an_erased_smith_is_gone_and_its_receipt_stays() {
         let server = TestApp::start().await;
         let admin = server.admin_token().await;
-        let made = server.checked(&admin, Method::POST, "/v1/smiths", json!({"external_id": "ana"})).await;
+        let made = server.call(&admin, Method::POST, "/v1/smiths", json!({"external_id": "ana"})).await;
         let smith = format!("/v1/smiths/{}", made.body["id"].as_str().unwrap());
         let erase = format!("{smith}/erase");
-        let receipt = server.checked(&admin, Method::POST, &erase, Value::Null).await;
+        let receipt = server.call(&admin, Method::POST, &erase, Value::Null).await;
         assert_eq!(receipt.status, 200);
         assert_eq!(receipt.body["smith_id"], made.body["id"]);
         assert_eq!(receipt.body["kept"], json!(["receipt", "anonymous_usage"]));
-        let again = server.checked(&admin, Method::POST, &erase, Value::Null).await;
+        let again = server.call(&admin, Method::POST, &erase, Value::Null).await;
         assert_eq!((again.status.as_u16(), &again.body), (200, &receipt.body));
         let gone = (404, "not_found".to_owned(), String::new());
         for (method, path) in [

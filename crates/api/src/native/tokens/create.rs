@@ -207,9 +207,9 @@ mod tests {
     async fn a_smith_token_has_what_was_asked_for_and_no_more() {
         let server = TestApp::start().await;
         let admin = server.admin_token().await;
-        let smith = server.checked(&admin, Method::POST, "/v1/smiths", json!({})).await.body["id"].clone();
+        let smith = server.call(&admin, Method::POST, "/v1/smiths", json!({})).await.body["id"].clone();
         let body = json!({"smith_id": smith, "permissions": ["usage:read", "runs:read", "runs:read"]});
-        let minted = server.checked(&admin, Method::POST, PATH, body).await;
+        let minted = server.call(&admin, Method::POST, PATH, body).await;
         assert_eq!((minted.status.as_u16(), &minted.body["scope"]), (201, &json!("smith")));
         assert_eq!(minted.body["scopes"], json!(["runs:read", "usage:read"]));
         assert!(minted.body["expires_at"].is_string());
@@ -217,7 +217,7 @@ mod tests {
         let token = minted.body["token"].as_str().unwrap();
         assert!(token.starts_with("thp_live_"));
         let own = format!("/v1/smiths/{}", smith.as_str().unwrap());
-        assert_eq!(server.checked(token, Method::GET, &own, Value::Null).await.status, 200);
+        assert_eq!(server.call(token, Method::GET, &own, Value::Null).await.status, 200);
         let refused = server.refused(token, Method::GET, PATH, Value::Null).await;
         assert_eq!(refused, (403, "admin_required".into(), String::new()));
     }
@@ -226,18 +226,18 @@ mod tests {
     async fn an_admin_token_does_not_expire_unless_asked_to() {
         let server = TestApp::start().await;
         let admin = server.admin_token().await;
-        let minted = server.checked(&admin, Method::POST, PATH, json!({"scope": "admin"})).await;
+        let minted = server.call(&admin, Method::POST, PATH, json!({"scope": "admin"})).await;
         assert_eq!(minted.body["expires_at"], Value::Null);
         assert_eq!(minted.body["scopes"], json!(["tenant:*"]));
         let body = json!({"scope": "admin", "ttl_seconds": 315_360_000});
-        assert!(server.checked(&admin, Method::POST, PATH, body).await.body["expires_at"].is_string());
+        assert!(server.call(&admin, Method::POST, PATH, body).await.body["expires_at"].is_string());
     }
 
     #[tokio::test]
     async fn what_is_wrong_is_named_and_nothing_is_minted() {
         let server = TestApp::start().await;
         let admin = server.admin_token().await;
-        let smith = server.checked(&admin, Method::POST, "/v1/smiths", json!({})).await.body["id"].clone();
+        let smith = server.call(&admin, Method::POST, "/v1/smiths", json!({})).await.body["id"].clone();
         let unknown = domain::ids::SmithId::to_string(&server.app.ids.mint());
         for (body, code, param) in [
             (json!({"scope": "root"}), "invalid_token_scope", "scope"),
@@ -259,7 +259,7 @@ mod tests {
             let refused = server.refused(&admin, Method::POST, PATH, body.clone()).await;
             assert_eq!(refused, (422, code.to_owned(), param.to_owned()), "{body}");
         }
-        let listed = server.checked(&admin, Method::GET, PATH, Value::Null).await;
+        let listed = server.call(&admin, Method::GET, PATH, Value::Null).await;
         assert_eq!(listed.body["data"].as_array().unwrap().len(), 1);
     }
 

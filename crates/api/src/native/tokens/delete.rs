@@ -39,12 +39,12 @@ mod tests {
         let server = TestApp::start().await;
         let (admin, other) = (server.admin_token().await, server.admin_token().await);
         let minted =
-            server.checked(&admin, Method::POST, "/v1/tenant/tokens", json!({"scope": "admin"})).await.body;
+            server.call(&admin, Method::POST, "/v1/tenant/tokens", json!({"scope": "admin"})).await.body;
         let path = format!("/v1/tenant/tokens/{}", minted["id"].as_str().unwrap());
         let token = minted["token"].as_str().unwrap();
-        assert_eq!(server.checked(token, Method::DELETE, &path, Value::Null).await.status, 204);
+        assert_eq!(server.call(token, Method::DELETE, &path, Value::Null).await.status, 204);
         assert_eq!(server.refused(token, Method::DELETE, &path, Value::Null).await.1, "unauthenticated");
-        assert_eq!(server.checked(&other, Method::DELETE, &path, Value::Null).await.status, 204);
+        assert_eq!(server.call(&other, Method::DELETE, &path, Value::Null).await.status, 204);
         for unknown in ["nobody", "tok_1111111111111111111111"] {
             let path = format!("/v1/tenant/tokens/{unknown}");
             assert_eq!(server.refused(&admin, Method::DELETE, &path, Value::Null).await.1, "not_found");

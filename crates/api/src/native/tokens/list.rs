@@ -93,13 +93,13 @@ mod tests {
         let admin = server.admin_token().await;
         for name in ["a", "b"] {
             let body = json!({"scope": "admin", "name": name});
-            server.checked(&admin, Method::POST, "/v1/tenant/tokens", body).await;
+            server.call(&admin, Method::POST, "/v1/tenant/tokens", body).await;
         }
         let mut names = Vec::new();
         let mut cursor = String::new();
         loop {
             let path = format!("/v1/tenant/tokens?limit=1{cursor}");
-            let page = server.checked(&admin, Method::GET, &path, Value::Null).await.body;
+            let page = server.call(&admin, Method::GET, &path, Value::Null).await.body;
             names.push(page["data"][0]["name"].clone());
             assert_eq!(page["data"][0]["prefix"], "tha_live_");
             let Some(next) = page["next_cursor"].as_str() else {

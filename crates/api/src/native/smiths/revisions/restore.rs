@@ -87,21 +87,21 @@ mod tests {
         let server = TestApp::start().await;
         let admin = server.admin_token().await;
         let body = json!({"instructions": "one", "skills": [{"version": 2, "skill_id": "s"}]});
-        let made = server.checked(&admin, Method::POST, "/v1/smiths", body.clone()).await.body;
+        let made = server.call(&admin, Method::POST, "/v1/smiths", body.clone()).await.body;
         let smith = format!("/v1/smiths/{}", made["id"].as_str().unwrap());
-        server.checked(&admin, Method::PATCH, &smith, json!({"instructions": "two", "skills": null})).await;
+        server.call(&admin, Method::PATCH, &smith, json!({"instructions": "two", "skills": null})).await;
         let revisions = format!("{smith}/revisions");
         let restore = format!("{revisions}/1/restore");
-        let restored = server.checked(&admin, Method::POST, &restore, json!({"note": "back"})).await.body;
+        let restored = server.call(&admin, Method::POST, &restore, json!({"note": "back"})).await.body;
         assert_eq!((&restored["version"], &restored["note"]), (&json!(3), &json!("back")));
         assert_eq!(
             restored["snapshot"].to_string(),
             r#"{"instructions":"one","skills":[{"version":2,"skill_id":"s"}]}"#
         );
         assert!(restored["created_by"].as_str().unwrap().starts_with("tok_"));
-        let listed = server.checked(&admin, Method::GET, &revisions, Value::Null).await.body;
+        let listed = server.call(&admin, Method::GET, &revisions, Value::Null).await.body;
         assert_eq!(listed["data"][0], restored);
-        let shown = server.checked(&admin, Method::GET, &smith, Value::Null).await.body;
+        let shown = server.call(&admin, Method::GET, &smith, Value::Null).await.body;
         assert_eq!((&shown["instructions"], &shown["skills"]), (&body["instructions"], &body["skills"]));
     }
 
@@ -109,7 +109,7 @@ mod tests {
     async fn what_is_no_revision_is_not_found() {
         let server = TestApp::start().await;
         let admin = server.admin_token().await;
-        let made = server.checked(&admin, Method::POST, "/v1/smiths", json!({})).await.body;
+        let made = server.call(&admin, Method::POST, "/v1/smiths", json!({})).await.body;
         let smith = format!("/v1/smiths/{}", made["id"].as_str().unwrap());
         for number in ["0", "2", "-1", "+1", "1.0", "one", "4294967296", "%31x"] {
             let path = format!("{smith}/revisions/{number}/restore");
