@@ -1,4 +1,4 @@
-//! An application on a fresh database, called without a socket.
+//! An application on a fresh database of each kind, called without a socket.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,6 @@ use serde_json::Value;
 use store::bootstrap::Bootstrap;
 use store::tokens::NewToken;
 use store::{DbOptions, Location, Store};
-use tempfile::TempDir;
 use testkit::contract::{Contract, Observed};
 use tools::{HostedTools, Mcp, Tools, Webhooks};
 use tower::ServiceExt as _;
@@ -31,7 +30,6 @@ pub(crate) struct TestApp {
     pub(crate) first: Bootstrap,
     pub(crate) router: Router,
     extra_routes: &'static [&'static str],
-    _directory: TempDir,
 }
 
 /// An answer, read to its end.
@@ -53,14 +51,23 @@ fn tools(ids: &Ids) -> Tools {
     }
 }
 
-impl TestApp {
-    pub(crate) async fn start() -> Self {
-        Self::start_with(Options::default(), crate::router).await
-    }
+/// Runs a test body with an application on each database.
+pub(crate) async fn both(body: impl AsyncFn(TestApp)) {
+    both_with(Options::default(), crate::router, body).await;
+}
 
-    pub(crate) async fn start_with(options: Options, router: impl FnOnce(App) -> Router) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let location = Location::Sqlite(directory.path().join("ingram.db"));
+/// Runs a test body with an application of these options and routes on each database.
+pub(crate) async fn both_with(options: Options, router: impl Fn(App) -> Router, body: impl AsyncFn(TestApp)) {
+    let directory = tempfile::tempdir().unwrap();
+    let sqlite = Location::Sqlite(directory.path().join("ingram.db"));
+    body(TestApp::start(sqlite, options.clone(), &router).await).await;
+    let database = testkit::postgres::database().await;
+    let postgres = Location::Postgres(database.url());
+    body(TestApp::start(postgres, options, &router).await).await;
+}
+
+impl TestApp {
+    async fn start(location: Location, options: Options, router: impl Fn(App) -> Router) -> Self {
         let db = DbOptions {
             location,
             connections: 2,
@@ -84,7 +91,7 @@ impl TestApp {
         let limits = engine::Options::default();
         let engine = Engine::new(store, keys, models.unwrap(), tools, limits).await.unwrap();
         let app = App::new(engine, options, PrometheusBuilder::new().build_recorder().handle());
-        Self { router: router(app.clone()), app, first, extra_routes: &[], _directory: directory }
+        Self { router: router(app.clone()), app, first, extra_routes: &[] }
     }
 
     /// Names routes beyond the contract that may answer: exact paths, or beginnings that end with `*`.

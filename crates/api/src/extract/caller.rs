@@ -120,19 +120,21 @@ mod tests {
     use vault::token_hash;
 
     use crate::Options;
-    use crate::testing::TestApp;
+    use crate::testing::both_with;
 
     #[tokio::test]
     async fn a_checked_signature_is_trusted_for_as_long_as_is_set() {
         for (seconds, is_trusted) in [(60, true), (0, false)] {
             let options = Options { signature_cache_seconds: seconds, ..Options::default() };
-            let app = TestApp::start_with(options, crate::router).await;
-            let token = app.admin_token().await;
-            for _ in 0..2 {
-                assert_eq!(app.call(&token, Method::GET, "/v1/smiths", Value::Null).await.status, 200);
-                let trusted = app.app.shared.signatures.get(&token_hash(&token));
-                assert_eq!(trusted.is_some(), is_trusted, "{seconds}");
-            }
+            both_with(options, crate::router, async |server| {
+                let token = server.admin_token().await;
+                for _ in 0..2 {
+                    assert_eq!(server.call(&token, Method::GET, "/v1/smiths", Value::Null).await.status, 200);
+                    let trusted = server.app.shared.signatures.get(&token_hash(&token));
+                    assert_eq!(trusted.is_some(), is_trusted, "{seconds}");
+                }
+            })
+            .await;
         }
     }
 }

@@ -49,17 +49,19 @@ mod tests {
     use http::Method;
     use serde_json::Value;
 
-    use crate::testing::TestApp;
+    use crate::testing::both;
 
     #[tokio::test]
     async fn the_key_of_a_token_is_shown_to_everybody() {
-        let server = TestApp::start().await;
-        let kid = server.app.store.server().signing_key().await.unwrap().kid().to_owned();
-        let reply = server.call("", Method::GET, "/.well-known/jwks.json", Value::Null).await;
-        assert_eq!(reply.status, 200);
-        assert_eq!(
-            (&reply.body["keys"][0]["kid"], &reply.body["keys"][0]["alg"]),
-            (&kid.into(), &"RS256".into())
-        );
+        both(async |server| {
+            let kid = server.app.store.server().signing_key().await.unwrap().kid().to_owned();
+            let reply = server.call("", Method::GET, "/.well-known/jwks.json", Value::Null).await;
+            assert_eq!(reply.status, 200);
+            assert_eq!(
+                (&reply.body["keys"][0]["kid"], &reply.body["keys"][0]["alg"]),
+                (&kid.into(), &"RS256".into())
+            );
+        })
+        .await;
     }
 }

@@ -102,7 +102,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::testing::TestApp;
+    use crate::testing::{TestApp, both};
 
     struct Acting {
         server: TestApp,
@@ -111,8 +111,7 @@ mod tests {
     }
 
     impl Acting {
-        async fn start() -> Self {
-            let server = TestApp::start().await;
+        fn on(server: TestApp) -> Self {
             let project = server.app.store.project(server.first.project);
             let token = TokenId::from_bytes([1; 16]);
             let tenant = Principal::Tenant { project: server.first.project, token };
@@ -134,54 +133,64 @@ mod tests {
 
     #[tokio::test]
     async fn a_user_is_the_same_smith_every_time() {
-        let acting = Acting::start().await;
-        let first = acting.check(&[], json!("ada")).await.unwrap();
-        assert_eq!(first.external_id.as_deref(), Some("ada"));
-        assert_eq!(first.agent, acting.project.default_agent().await.unwrap().id);
-        assert_eq!(acting.check(&[], json!("ada")).await.unwrap().id, first.id);
-        assert_ne!(acting.check(&[], json!("Ada")).await.unwrap().id, first.id, "verbatim");
-        let named = first.id.to_string();
-        assert_eq!(acting.check(&[("ic-smith-id", &named)], json!("grace")).await.unwrap().id, first.id);
-        let agent = first.agent.to_string();
-        assert_eq!(acting.check(&[("ic-agent-id", &agent)], json!("ada")).await.unwrap().id, first.id);
+        both(async |server| {
+            let acting = Acting::on(server);
+            let first = acting.check(&[], json!("ada")).await.unwrap();
+            assert_eq!(first.external_id.as_deref(), Some("ada"));
+            assert_eq!(first.agent, acting.project.default_agent().await.unwrap().id);
+            assert_eq!(acting.check(&[], json!("ada")).await.unwrap().id, first.id);
+            assert_ne!(acting.check(&[], json!("Ada")).await.unwrap().id, first.id, "verbatim");
+            let named = first.id.to_string();
+            assert_eq!(acting.check(&[("ic-smith-id", &named)], json!("grace")).await.unwrap().id, first.id);
+            let agent = first.agent.to_string();
+            assert_eq!(acting.check(&[("ic-agent-id", &agent)], json!("ada")).await.unwrap().id, first.id);
+        })
+        .await;
     }
 
     #[tokio::test]
     async fn whoever_names_nobody_is_told_how() {
-        let acting = Acting::start().await;
-        for user in [Value::Null, json!("")] {
-            assert_eq!(acting.check(&[], user).await.err().unwrap().0, Code::SmithRequired);
-        }
-        let refused = async |headers: &[(&'static str, &str)], user: Value| {
-            let (code, param) = acting.check(headers, user).await.err().unwrap();
-            (code, param)
-        };
-        let stranger = SmithId::from_bytes([9; 16]).to_string();
-        for named in [stranger.as_str(), "nobody", ""] {
-            let refused = refused(&[("ic-smith-id", named)], json!("ada")).await;
-            assert_eq!(refused, (Code::NotFound, "IC-Smith-Id".to_owned()), "{named}");
-        }
-        for named in ["agt_nobody", "agt_1111111111111111111111"] {
-            let refused = refused(&[("ic-agent-id", named)], json!("ada")).await;
-            assert_eq!(refused, (Code::NotFound, "IC-Agent-Id".to_owned()), "{named}");
-        }
-        for user in [json!(7), json!("a\0b"), json!("x".repeat(256))] {
-            assert_eq!(refused(&[], user).await, (Code::InvalidInput, "user".to_owned()));
-        }
-        assert!(acting.check(&[], json!("ä".repeat(255))).await.is_ok());
+        both(async |server| {
+            let acting = Acting::on(server);
+            for user in [Value::Null, json!("")] {
+                assert_eq!(acting.check(&[], user).await.err().unwrap().0, Code::SmithRequired);
+            }
+            let refused = async |headers: &[(&'static str, &str)], user: Value| {
+                let (code, param) = acting.check(headers, user).await.err().unwrap();
+                (code, param)
+            };
+            let stranger = SmithId::from_bytes([9; 16]).to_string();
+            for named in [stranger.as_str(), "nobody", ""] {
+                let refused = refused(&[("ic-smith-id", named)], json!("ada")).await;
+                assert_eq!(refused, (Code::NotFound, "IC-Smith-Id".to_owned()), "{named}");
+            }
+            for named in ["agt_nobody", "agt_1111111111111111111111"] {
+                let refused = refused(&[("ic-agent-id", named)], json!("ada")).await;
+                assert_eq!(refused, (Code::NotFound, "IC-Agent-Id".to_owned()), "{named}");
+            }
+            for user in [json!(7), json!("a\0b"), json!("x".repeat(256))] {
+                assert_eq!(refused(&[], user).await, (Code::InvalidInput, "user".to_owned()));
+            }
+            assert!(acting.check(&[], json!("ä".repeat(255))).await.is_ok());
+        })
+        .await;
     }
 
     #[tokio::test]
     async fn a_smith_token_is_its_smith_whatever_the_user_says() {
-        let acting = Acting::start().await;
-        let smith = acting.check(&[], json!("ada")).await.unwrap().id;
-        let project = acting.server.first.project;
-        let token = TokenId::from_bytes([2; 16]);
-        let own = Principal::Smith { project, smith, token, permissions: Vec::new() };
-        for user in [json!("grace"), json!(7)] {
-            let found = acting_smith(&acting.project, &own, &HeaderMap::new(), Some(&user)).await.unwrap();
-            assert_eq!(found.id, smith);
-        }
-        assert!(acting.project.smith_of("grace", None).await.unwrap().is_none());
+        both(async |server| {
+            let acting = Acting::on(server);
+            let smith = acting.check(&[], json!("ada")).await.unwrap().id;
+            let project = acting.server.first.project;
+            let token = TokenId::from_bytes([2; 16]);
+            let own = Principal::Smith { project, smith, token, permissions: Vec::new() };
+            for user in [json!("grace"), json!(7)] {
+                let found =
+                    acting_smith(&acting.project, &own, &HeaderMap::new(), Some(&user)).await.unwrap();
+                assert_eq!(found.id, smith);
+            }
+            assert!(acting.project.smith_of("grace", None).await.unwrap().is_none());
+        })
+        .await;
     }
 }

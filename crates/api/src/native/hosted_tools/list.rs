@@ -48,16 +48,18 @@ mod tests {
     use http::Method;
     use serde_json::Value;
 
-    use crate::testing::TestApp;
+    use crate::testing::both;
 
     #[tokio::test]
     async fn the_hosted_tools_are_those_that_are_set_up() {
-        let server = TestApp::start().await;
-        let admin = server.admin_token().await;
-        let listed = server.call(&admin, Method::GET, "/v1/tenant/hosted_tools", Value::Null).await;
-        assert_eq!(listed.status, 200);
-        let tools = listed.body["data"].as_array().unwrap();
-        let names: Vec<_> = tools.iter().map(|tool| tool["name"].as_str().unwrap()).collect();
-        assert_eq!(names, ["web_fetch", "calculator", "reasoning", "current_time", "suggest_replies"]);
+        both(async |server| {
+            let admin = server.admin_token().await;
+            let listed = server.call(&admin, Method::GET, "/v1/tenant/hosted_tools", Value::Null).await;
+            assert_eq!(listed.status, 200);
+            let tools = listed.body["data"].as_array().unwrap();
+            let names: Vec<_> = tools.iter().map(|tool| tool["name"].as_str().unwrap()).collect();
+            assert_eq!(names, ["web_fetch", "calculator", "reasoning", "current_time", "suggest_replies"]);
+        })
+        .await;
     }
 }

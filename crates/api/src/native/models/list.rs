@@ -103,23 +103,26 @@ mod tests {
     use http::Method;
     use serde_json::{Value, json};
 
-    use crate::testing::TestApp;
+    use crate::testing::both;
 
     #[tokio::test]
     async fn a_model_is_available_once_a_key_resolves() {
-        let server = TestApp::start().await;
-        let admin = server.admin_token().await;
-        let find = async |id: &str| {
-            let listed = server.call(&admin, Method::GET, "/v1/tenant/models", Value::Null).await.body;
-            let models = listed["data"].as_array().unwrap().clone();
-            let model = models.into_iter().find(|model| model["id"] == id).unwrap();
-            (model["available"].clone(), model["source"].clone())
-        };
-        assert_eq!(find("gpt-5").await, (json!(false), Value::Null));
-        assert_eq!(find("scripted/demo").await, (json!(true), json!("hosted")));
-        let put =
-            server.call(&admin, Method::PUT, "/v1/tenant/model_keys/openai", json!({"api_key": "sk"})).await;
-        assert_eq!(put.status, 200);
-        assert_eq!(find("gpt-5").await, (json!(true), json!("byok")));
+        both(async |server| {
+            let admin = server.admin_token().await;
+            let find = async |id: &str| {
+                let listed = server.call(&admin, Method::GET, "/v1/tenant/models", Value::Null).await.body;
+                let models = listed["data"].as_array().unwrap().clone();
+                let model = models.into_iter().find(|model| model["id"] == id).unwrap();
+                (model["available"].clone(), model["source"].clone())
+            };
+            assert_eq!(find("gpt-5").await, (json!(false), Value::Null));
+            assert_eq!(find("scripted/demo").await, (json!(true), json!("hosted")));
+            let put = server
+                .call(&admin, Method::PUT, "/v1/tenant/model_keys/openai", json!({"api_key": "sk"}))
+                .await;
+            assert_eq!(put.status, 200);
+            assert_eq!(find("gpt-5").await, (json!(true), json!("byok")));
+        })
+        .await;
     }
 }

@@ -81,41 +81,45 @@ mod tests {
     use http::Method;
     use serde_json::{Value, json};
 
-    use crate::testing::TestApp;
+    use crate::testing::both;
 
     const PATH: &str = "/v1/organization/keys";
 
     #[tokio::test]
     async fn a_key_is_minted_listed_and_revoked() {
-        let server = TestApp::start().await;
-        let key = server.organization_key().await;
-        let body = json!({"name": "ci", "ttl_seconds": 60});
-        let minted = server.call(&key, Method::POST, PATH, body).await;
-        assert_eq!(minted.status, 201);
-        let (id, token) = (minted.body["id"].as_str().unwrap(), minted.body["token"].as_str().unwrap());
-        assert!(token.starts_with("oka_live_"));
-        let listed = server.call(token, Method::GET, PATH, Value::Null).await.body;
-        assert_eq!((&listed["data"][0]["id"], &listed["data"][0]["name"]), (&json!(id), &json!("ci")));
-        assert_eq!(listed["data"].as_array().unwrap().len(), 2);
-        let path = format!("{PATH}/{id}");
-        assert_eq!(server.call(&key, Method::DELETE, &path, Value::Null).await.status, 204);
-        assert_eq!(server.refused(token, Method::GET, PATH, Value::Null).await.1, "unauthenticated");
-        let refused = server.refused(&key, Method::POST, PATH, json!({"ttl_seconds": 0})).await;
-        assert_eq!(refused, (422, "invalid_input".into(), "ttl_seconds".into()));
+        both(async |server| {
+            let key = server.organization_key().await;
+            let body = json!({"name": "ci", "ttl_seconds": 60});
+            let minted = server.call(&key, Method::POST, PATH, body).await;
+            assert_eq!(minted.status, 201);
+            let (id, token) = (minted.body["id"].as_str().unwrap(), minted.body["token"].as_str().unwrap());
+            assert!(token.starts_with("oka_live_"));
+            let listed = server.call(token, Method::GET, PATH, Value::Null).await.body;
+            assert_eq!((&listed["data"][0]["id"], &listed["data"][0]["name"]), (&json!(id), &json!("ci")));
+            assert_eq!(listed["data"].as_array().unwrap().len(), 2);
+            let path = format!("{PATH}/{id}");
+            assert_eq!(server.call(&key, Method::DELETE, &path, Value::Null).await.status, 204);
+            assert_eq!(server.refused(token, Method::GET, PATH, Value::Null).await.1, "unauthenticated");
+            let refused = server.refused(&key, Method::POST, PATH, json!({"ttl_seconds": 0})).await;
+            assert_eq!(refused, (422, "invalid_input".into(), "ttl_seconds".into()));
+        })
+        .await;
     }
 
     #[tokio::test]
     async fn a_project_token_is_no_organization_key() {
-        let server = TestApp::start().await;
-        let admin = server.admin_token().await;
-        for (method, path) in
-            [(Method::GET, PATH), (Method::POST, PATH), (Method::GET, "/v1/organization/projects")]
-        {
-            let refused = server.refused(&admin, method, path, Value::Null).await;
-            assert_eq!(refused, (403, "organization_required".into(), String::new()));
-        }
-        let key = server.organization_key().await;
-        let refused = server.refused(&key, Method::GET, "/v1/tenant/tokens", Value::Null).await;
-        assert_eq!(refused, (403, "tenant_token_required".into(), String::new()));
+        both(async |server| {
+            let admin = server.admin_token().await;
+            for (method, path) in
+                [(Method::GET, PATH), (Method::POST, PATH), (Method::GET, "/v1/organization/projects")]
+            {
+                let refused = server.refused(&admin, method, path, Value::Null).await;
+                assert_eq!(refused, (403, "organization_required".into(), String::new()));
+            }
+            let key = server.organization_key().await;
+            let refused = server.refused(&key, Method::GET, "/v1/tenant/tokens", Value::Null).await;
+            assert_eq!(refused, (403, "tenant_token_required".into(), String::new()));
+        })
+        .await;
     }
 }

@@ -70,75 +70,87 @@ mod tests {
     use http::Method;
     use serde_json::{Value, json};
 
-    use crate::testing::TestApp;
+    use crate::testing::both;
 
     const PATH: &str = "/v1/organization/projects";
 
     #[tokio::test]
     async fn a_live_name_is_adopted_and_an_archived_one_is_free() {
-        let server = TestApp::start().await;
-        let key = server.organization_key().await;
-        let create = async |body: Value| {
-            let reply = server.call(&key, Method::POST, PATH, body).await;
-            assert_eq!(reply.status, 201);
-            reply.body
-        };
-        let made = create(json!({"name": "shop", "metadata": {"z": 1, "a": null}})).await;
-        assert_eq!(create(json!({"name": "shop"})).await, made);
-        assert_eq!(made["metadata"].to_string(), r#"{"z":1,"a":null}"#);
+        both(async |server| {
+            let key = server.organization_key().await;
+            let create = async |body: Value| {
+                let reply = server.call(&key, Method::POST, PATH, body).await;
+                assert_eq!(reply.status, 201);
+                reply.body
+            };
+            let made = create(json!({"name": "shop", "metadata": {"z": 1, "a": null}})).await;
+            assert_eq!(create(json!({"name": "shop"})).await, made);
+            assert_eq!(made["metadata"].to_string(), r#"{"z":1,"a":null}"#);
 
-        let path = format!("{PATH}/{}", made["id"].as_str().unwrap());
-        assert_eq!(server.call(&key, Method::GET, &path, Value::Null).await.body, made);
-        let tokens = format!("{path}/tokens");
-        let minted = server.call(&key, Method::POST, &tokens, json!({"name": "ci"})).await;
-        assert_eq!((minted.status.as_u16(), &minted.body["sub"]), (201, &made["id"]));
-        let token = minted.body["token"].as_str().unwrap();
-        assert_eq!(server.call(token, Method::GET, "/v1/smiths", Value::Null).await.status, 200);
+            let path = format!("{PATH}/{}", made["id"].as_str().unwrap());
+            assert_eq!(server.call(&key, Method::GET, &path, Value::Null).await.body, made);
+            let tokens = format!("{path}/tokens");
+            let minted = server.call(&key, Method::POST, &tokens, json!({"name": "ci"})).await;
+            assert_eq!((minted.status.as_u16(), &minted.body["sub"]), (201, &made["id"]));
+            let token = minted.body["token"].as_str().unwrap();
+            assert_eq!(server.call(token, Method::GET, "/v1/smiths", Value::Null).await.status, 200);
 
-        assert_eq!(server.call(&key, Method::DELETE, &path, Value::Null).await.status, 204);
-        let gone = (404, "not_found".to_owned(), String::new());
-        assert_eq!(server.refused(&key, Method::DELETE, &path, Value::Null).await, gone);
-        assert_eq!(server.refused(&key, Method::GET, &path, Value::Null).await, gone);
-        assert_eq!(server.refused(&key, Method::POST, &tokens, Value::Null).await, gone);
-        assert_eq!(server.refused(token, Method::GET, "/v1/smiths", Value::Null).await.1, "unauthenticated");
-        assert_ne!(create(json!({"name": "shop"})).await["id"], made["id"]);
+            assert_eq!(server.call(&key, Method::DELETE, &path, Value::Null).await.status, 204);
+            let gone = (404, "not_found".to_owned(), String::new());
+            assert_eq!(server.refused(&key, Method::DELETE, &path, Value::Null).await, gone);
+            assert_eq!(server.refused(&key, Method::GET, &path, Value::Null).await, gone);
+            assert_eq!(server.refused(&key, Method::POST, &tokens, Value::Null).await, gone);
+            assert_eq!(
+                server.refused(token, Method::GET, "/v1/smiths", Value::Null).await.1,
+                "unauthenticated"
+            );
+            assert_ne!(create(json!({"name": "shop"})).await["id"], made["id"]);
+        })
+        .await;
     }
 
     #[tokio::test]
     async fn a_name_is_needed_and_a_wrong_type_is_named() {
-        let server = TestApp::start().await;
-        let key = server.organization_key().await;
-        for (body, code, param) in [
-            (json!({}), "name_required", "name"),
-            (json!({"name": " "}), "name_required", "name"),
-            (json!({"name": 1}), "invalid_input", "name"),
-            (json!({"name": "a".repeat(256)}), "invalid_input", "name"),
-            (json!({"name": "a", "metadata": []}), "invalid_input", "metadata"),
-        ] {
-            let refused = server.refused(&key, Method::POST, PATH, body).await;
-            assert_eq!(refused, (422, code.to_owned(), param.to_owned()));
-        }
+        both(async |server| {
+            let key = server.organization_key().await;
+            for (body, code, param) in [
+                (json!({}), "name_required", "name"),
+                (json!({"name": " "}), "name_required", "name"),
+                (json!({"name": 1}), "invalid_input", "name"),
+                (json!({"name": "a".repeat(256)}), "invalid_input", "name"),
+                (json!({"name": "a", "metadata": []}), "invalid_input", "metadata"),
+            ] {
+                let refused = server.refused(&key, Method::POST, PATH, body).await;
+                assert_eq!(refused, (422, code.to_owned(), param.to_owned()));
+            }
+        })
+        .await;
     }
 
     #[tokio::test]
     async fn projects_are_listed_by_name_and_a_token_is_revoked_within_its_project() {
-        let server = TestApp::start().await;
-        let key = server.organization_key().await;
-        let made = server.call(&key, Method::POST, PATH, json!({"name": "a b"})).await.body;
-        let listed = server.call(&key, Method::GET, &format!("{PATH}?name=a+b"), Value::Null).await.body;
-        assert_eq!(listed["data"], json!([made]));
-        let listed = server.call(&key, Method::GET, &format!("{PATH}?name=%00"), Value::Null).await.body;
-        assert_eq!((&listed["data"], &listed["has_more"]), (&json!([]), &json!(false)));
+        both(async |server| {
+            let key = server.organization_key().await;
+            let made = server.call(&key, Method::POST, PATH, json!({"name": "a b"})).await.body;
+            let listed = server.call(&key, Method::GET, &format!("{PATH}?name=a+b"), Value::Null).await.body;
+            assert_eq!(listed["data"], json!([made]));
+            let listed = server.call(&key, Method::GET, &format!("{PATH}?name=%00"), Value::Null).await.body;
+            assert_eq!((&listed["data"], &listed["has_more"]), (&json!([]), &json!(false)));
 
-        let own = format!("{PATH}/{}/tokens", made["id"].as_str().unwrap());
-        let token = server.call(&key, Method::POST, &own, Value::Null).await.body;
-        let id = token["id"].as_str().unwrap();
-        let foreign = format!("{PATH}/{}/tokens/{id}", server.first.project);
-        assert_eq!(server.refused(&key, Method::DELETE, &foreign, Value::Null).await.1, "not_found");
-        assert_eq!(server.call(&key, Method::DELETE, &format!("{own}/{id}"), Value::Null).await.status, 204);
-        for text in ["nobody", "a%20b", "%F0%9F%98%80", "..."] {
-            let refused = server.refused(&key, Method::GET, &format!("{PATH}/{text}"), Value::Null).await;
-            assert_eq!(refused.1, "not_found");
-        }
+            let own = format!("{PATH}/{}/tokens", made["id"].as_str().unwrap());
+            let token = server.call(&key, Method::POST, &own, Value::Null).await.body;
+            let id = token["id"].as_str().unwrap();
+            let foreign = format!("{PATH}/{}/tokens/{id}", server.first.project);
+            assert_eq!(server.refused(&key, Method::DELETE, &foreign, Value::Null).await.1, "not_found");
+            assert_eq!(
+                server.call(&key, Method::DELETE, &format!("{own}/{id}"), Value::Null).await.status,
+                204
+            );
+            for text in ["nobody", "a%20b", "%F0%9F%98%80", "..."] {
+                let refused = server.refused(&key, Method::GET, &format!("{PATH}/{text}"), Value::Null).await;
+                assert_eq!(refused.1, "not_found");
+            }
+        })
+        .await;
     }
 }

@@ -48,31 +48,33 @@ mod tests {
     use http::Method;
     use serde_json::{Value, json};
 
-    use crate::testing::TestApp;
+    use crate::testing::both;
 
     #[tokio::test]
     async fn the_open_runs_of_an_archived_smith_are_cancelled() {
-        let server = TestApp::start().await;
-        let admin = server.admin_token().await;
-        let made = server.call(&admin, Method::POST, "/v1/smiths", json!({})).await.body;
-        let smith = format!("/v1/smiths/{}", made["id"].as_str().unwrap());
-        let runs = format!("{smith}/runs");
-        let run = async {
-            let body = json!({"input": [{"role": "user", "content": "Count to ten"}]});
-            server.call(&admin, Method::POST, &runs, body).await.body
-        };
-        let archive = async {
-            loop {
-                let listed =
-                    server.call(&admin, Method::GET, "/v1/runs?status=running", Value::Null).await.body;
-                if listed["data"] != json!([]) {
-                    break;
+        both(async |server| {
+            let admin = server.admin_token().await;
+            let made = server.call(&admin, Method::POST, "/v1/smiths", json!({})).await.body;
+            let smith = format!("/v1/smiths/{}", made["id"].as_str().unwrap());
+            let runs = format!("{smith}/runs");
+            let run = async {
+                let body = json!({"input": [{"role": "user", "content": "Count to ten"}]});
+                server.call(&admin, Method::POST, &runs, body).await.body
+            };
+            let archive = async {
+                loop {
+                    let listed =
+                        server.call(&admin, Method::GET, "/v1/runs?status=running", Value::Null).await.body;
+                    if listed["data"] != json!([]) {
+                        break;
+                    }
+                    tokio::task::yield_now().await;
                 }
-                tokio::task::yield_now().await;
-            }
-            server.call(&admin, Method::DELETE, &smith, Value::Null).await.status
-        };
-        let (run, archived) = futures::join!(run, archive);
-        assert_eq!((archived.as_u16(), &run["status"]), (204, &json!("cancelled")));
+                server.call(&admin, Method::DELETE, &smith, Value::Null).await.status
+            };
+            let (run, archived) = futures::join!(run, archive);
+            assert_eq!((archived.as_u16(), &run["status"]), (204, &json!("cancelled")));
+        })
+        .await;
     }
 }

@@ -69,28 +69,30 @@ mod tests {
     use http::Method;
     use serde_json::{Value, json};
 
-    use crate::testing::TestApp;
+    use crate::testing::both;
 
     #[tokio::test]
     async fn an_erased_smith_is_gone_and_its_receipt_stays() {
-        let server = TestApp::start().await;
-        let admin = server.admin_token().await;
-        let made = server.call(&admin, Method::POST, "/v1/smiths", json!({"external_id": "ana"})).await;
-        let smith = format!("/v1/smiths/{}", made.body["id"].as_str().unwrap());
-        let erase = format!("{smith}/erase");
-        let receipt = server.call(&admin, Method::POST, &erase, Value::Null).await;
-        assert_eq!(receipt.status, 200);
-        assert_eq!(receipt.body["smith_id"], made.body["id"]);
-        assert_eq!(receipt.body["kept"], json!(["receipt", "anonymous_usage"]));
-        let again = server.call(&admin, Method::POST, &erase, Value::Null).await;
-        assert_eq!((again.status.as_u16(), &again.body), (200, &receipt.body));
-        let gone = (404, "not_found".to_owned(), String::new());
-        for (method, path) in [
-            (Method::GET, smith.clone()),
-            (Method::DELETE, smith.clone()),
-            (Method::GET, format!("{smith}/export")),
-        ] {
-            assert_eq!(server.refused(&admin, method, &path, Value::Null).await, gone, "{path}");
-        }
+        both(async |server| {
+            let admin = server.admin_token().await;
+            let made = server.call(&admin, Method::POST, "/v1/smiths", json!({"external_id": "ana"})).await;
+            let smith = format!("/v1/smiths/{}", made.body["id"].as_str().unwrap());
+            let erase = format!("{smith}/erase");
+            let receipt = server.call(&admin, Method::POST, &erase, Value::Null).await;
+            assert_eq!(receipt.status, 200);
+            assert_eq!(receipt.body["smith_id"], made.body["id"]);
+            assert_eq!(receipt.body["kept"], json!(["receipt", "anonymous_usage"]));
+            let again = server.call(&admin, Method::POST, &erase, Value::Null).await;
+            assert_eq!((again.status.as_u16(), &again.body), (200, &receipt.body));
+            let gone = (404, "not_found".to_owned(), String::new());
+            for (method, path) in [
+                (Method::GET, smith.clone()),
+                (Method::DELETE, smith.clone()),
+                (Method::GET, format!("{smith}/export")),
+            ] {
+                assert_eq!(server.refused(&admin, method, &path, Value::Null).await, gone, "{path}");
+            }
+        })
+        .await;
     }
 }

@@ -199,81 +199,89 @@ mod tests {
     use http::Method;
     use serde_json::{Value, json};
 
-    use crate::testing::{TestApp, request};
+    use crate::testing::{both, request};
 
     const PATH: &str = "/v1/tenant/tokens";
 
     #[tokio::test]
     async fn a_smith_token_has_what_was_asked_for_and_no_more() {
-        let server = TestApp::start().await;
-        let admin = server.admin_token().await;
-        let smith = server.call(&admin, Method::POST, "/v1/smiths", json!({})).await.body["id"].clone();
-        let body = json!({"smith_id": smith, "permissions": ["usage:read", "runs:read", "runs:read"]});
-        let minted = server.call(&admin, Method::POST, PATH, body).await;
-        assert_eq!((minted.status.as_u16(), &minted.body["scope"]), (201, &json!("smith")));
-        assert_eq!(minted.body["scopes"], json!(["runs:read", "usage:read"]));
-        assert!(minted.body["expires_at"].is_string());
-        assert_eq!(minted.body["sub"], format!("{}:{}", server.first.project, smith.as_str().unwrap()));
-        let token = minted.body["token"].as_str().unwrap();
-        assert!(token.starts_with("thp_live_"));
-        let own = format!("/v1/smiths/{}", smith.as_str().unwrap());
-        assert_eq!(server.call(token, Method::GET, &own, Value::Null).await.status, 200);
-        let refused = server.refused(token, Method::GET, PATH, Value::Null).await;
-        assert_eq!(refused, (403, "admin_required".into(), String::new()));
+        both(async |server| {
+            let admin = server.admin_token().await;
+            let smith = server.call(&admin, Method::POST, "/v1/smiths", json!({})).await.body["id"].clone();
+            let body = json!({"smith_id": smith, "permissions": ["usage:read", "runs:read", "runs:read"]});
+            let minted = server.call(&admin, Method::POST, PATH, body).await;
+            assert_eq!((minted.status.as_u16(), &minted.body["scope"]), (201, &json!("smith")));
+            assert_eq!(minted.body["scopes"], json!(["runs:read", "usage:read"]));
+            assert!(minted.body["expires_at"].is_string());
+            assert_eq!(minted.body["sub"], format!("{}:{}", server.first.project, smith.as_str().unwrap()));
+            let token = minted.body["token"].as_str().unwrap();
+            assert!(token.starts_with("thp_live_"));
+            let own = format!("/v1/smiths/{}", smith.as_str().unwrap());
+            assert_eq!(server.call(token, Method::GET, &own, Value::Null).await.status, 200);
+            let refused = server.refused(token, Method::GET, PATH, Value::Null).await;
+            assert_eq!(refused, (403, "admin_required".into(), String::new()));
+        })
+        .await;
     }
 
     #[tokio::test]
     async fn an_admin_token_does_not_expire_unless_asked_to() {
-        let server = TestApp::start().await;
-        let admin = server.admin_token().await;
-        let minted = server.call(&admin, Method::POST, PATH, json!({"scope": "admin"})).await;
-        assert_eq!(minted.body["expires_at"], Value::Null);
-        assert_eq!(minted.body["scopes"], json!(["tenant:*"]));
-        let body = json!({"scope": "admin", "ttl_seconds": 315_360_000});
-        assert!(server.call(&admin, Method::POST, PATH, body).await.body["expires_at"].is_string());
+        both(async |server| {
+            let admin = server.admin_token().await;
+            let minted = server.call(&admin, Method::POST, PATH, json!({"scope": "admin"})).await;
+            assert_eq!(minted.body["expires_at"], Value::Null);
+            assert_eq!(minted.body["scopes"], json!(["tenant:*"]));
+            let body = json!({"scope": "admin", "ttl_seconds": 315_360_000});
+            assert!(server.call(&admin, Method::POST, PATH, body).await.body["expires_at"].is_string());
+        })
+        .await;
     }
 
     #[tokio::test]
     async fn what_is_wrong_is_named_and_nothing_is_minted() {
-        let server = TestApp::start().await;
-        let admin = server.admin_token().await;
-        let smith = server.call(&admin, Method::POST, "/v1/smiths", json!({})).await.body["id"].clone();
-        let unknown = domain::ids::SmithId::to_string(&server.app.ids.mint());
-        for (body, code, param) in [
-            (json!({"scope": "root"}), "invalid_token_scope", "scope"),
-            (json!({"scope": 1}), "invalid_input", "scope"),
-            (json!({}), "smith_required", "smith_id"),
-            (json!({"smith_id": "nobody", "permissions": ["runs:read"]}), "smith_unresolved", "smith_id"),
-            (json!({"smith_id": unknown, "permissions": ["runs:read"]}), "smith_unresolved", "smith_id"),
-            (json!({"smith_id": smith}), "permissions_required", "permissions"),
-            (json!({"smith_id": smith, "permissions": []}), "permissions_required", "permissions"),
-            (json!({"smith_id": smith, "permissions": ["tenant:*"]}), "invalid_scope", "permissions"),
-            (
-                json!({"smith_id": smith, "permissions": ["runs:read"], "ttl_seconds": 86_401}),
-                "invalid_input",
-                "ttl_seconds",
-            ),
-            (json!({"scope": "admin", "ttl_seconds": 0}), "invalid_input", "ttl_seconds"),
-            (json!({"scope": "admin", "name": 7}), "invalid_input", "name"),
-        ] {
-            let refused = server.refused(&admin, Method::POST, PATH, body.clone()).await;
-            assert_eq!(refused, (422, code.to_owned(), param.to_owned()), "{body}");
-        }
-        let listed = server.call(&admin, Method::GET, PATH, Value::Null).await;
-        assert_eq!(listed.body["data"].as_array().unwrap().len(), 1);
+        both(async |server| {
+            let admin = server.admin_token().await;
+            let smith = server.call(&admin, Method::POST, "/v1/smiths", json!({})).await.body["id"].clone();
+            let unknown = domain::ids::SmithId::to_string(&server.app.ids.mint());
+            for (body, code, param) in [
+                (json!({"scope": "root"}), "invalid_token_scope", "scope"),
+                (json!({"scope": 1}), "invalid_input", "scope"),
+                (json!({}), "smith_required", "smith_id"),
+                (json!({"smith_id": "nobody", "permissions": ["runs:read"]}), "smith_unresolved", "smith_id"),
+                (json!({"smith_id": unknown, "permissions": ["runs:read"]}), "smith_unresolved", "smith_id"),
+                (json!({"smith_id": smith}), "permissions_required", "permissions"),
+                (json!({"smith_id": smith, "permissions": []}), "permissions_required", "permissions"),
+                (json!({"smith_id": smith, "permissions": ["tenant:*"]}), "invalid_scope", "permissions"),
+                (
+                    json!({"smith_id": smith, "permissions": ["runs:read"], "ttl_seconds": 86_401}),
+                    "invalid_input",
+                    "ttl_seconds",
+                ),
+                (json!({"scope": "admin", "ttl_seconds": 0}), "invalid_input", "ttl_seconds"),
+                (json!({"scope": "admin", "name": 7}), "invalid_input", "name"),
+            ] {
+                let refused = server.refused(&admin, Method::POST, PATH, body.clone()).await;
+                assert_eq!(refused, (422, code.to_owned(), param.to_owned()), "{body}");
+            }
+            let listed = server.call(&admin, Method::GET, PATH, Value::Null).await;
+            assert_eq!(listed.body["data"].as_array().unwrap().len(), 1);
+        })
+        .await;
     }
 
     #[tokio::test]
     async fn a_repeated_request_gets_the_same_token() {
-        let server = TestApp::start().await;
-        let admin = server.admin_token().await;
-        let send = async || {
-            let request = request("POST", PATH).header("authorization", format!("Bearer {admin}"));
-            let body = json!({"scope": "admin"}).to_string();
-            server.send(request.header("idempotency-key", "k").body(body.into()).unwrap()).await
-        };
-        let (first, again) = (send().await, send().await);
-        assert_eq!((first.status.as_u16(), &first.body), (201, &again.body));
-        assert_eq!(again.header("idempotency-replayed"), "true");
+        both(async |server| {
+            let admin = server.admin_token().await;
+            let send = async || {
+                let request = request("POST", PATH).header("authorization", format!("Bearer {admin}"));
+                let body = json!({"scope": "admin"}).to_string();
+                server.send(request.header("idempotency-key", "k").body(body.into()).unwrap()).await
+            };
+            let (first, again) = (send().await, send().await);
+            assert_eq!((first.status.as_u16(), &first.body), (201, &again.body));
+            assert_eq!(again.header("idempotency-replayed"), "true");
+        })
+        .await;
     }
 }

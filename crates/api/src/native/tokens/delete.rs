@@ -32,22 +32,24 @@ mod tests {
     use http::Method;
     use serde_json::{Value, json};
 
-    use crate::testing::TestApp;
+    use crate::testing::both;
 
     #[tokio::test]
     async fn a_token_is_revoked_at_once_and_may_revoke_itself() {
-        let server = TestApp::start().await;
-        let (admin, other) = (server.admin_token().await, server.admin_token().await);
-        let minted =
-            server.call(&admin, Method::POST, "/v1/tenant/tokens", json!({"scope": "admin"})).await.body;
-        let path = format!("/v1/tenant/tokens/{}", minted["id"].as_str().unwrap());
-        let token = minted["token"].as_str().unwrap();
-        assert_eq!(server.call(token, Method::DELETE, &path, Value::Null).await.status, 204);
-        assert_eq!(server.refused(token, Method::DELETE, &path, Value::Null).await.1, "unauthenticated");
-        assert_eq!(server.call(&other, Method::DELETE, &path, Value::Null).await.status, 204);
-        for unknown in ["nobody", "tok_1111111111111111111111"] {
-            let path = format!("/v1/tenant/tokens/{unknown}");
-            assert_eq!(server.refused(&admin, Method::DELETE, &path, Value::Null).await.1, "not_found");
-        }
+        both(async |server| {
+            let (admin, other) = (server.admin_token().await, server.admin_token().await);
+            let minted =
+                server.call(&admin, Method::POST, "/v1/tenant/tokens", json!({"scope": "admin"})).await.body;
+            let path = format!("/v1/tenant/tokens/{}", minted["id"].as_str().unwrap());
+            let token = minted["token"].as_str().unwrap();
+            assert_eq!(server.call(token, Method::DELETE, &path, Value::Null).await.status, 204);
+            assert_eq!(server.refused(token, Method::DELETE, &path, Value::Null).await.1, "unauthenticated");
+            assert_eq!(server.call(&other, Method::DELETE, &path, Value::Null).await.status, 204);
+            for unknown in ["nobody", "tok_1111111111111111111111"] {
+                let path = format!("/v1/tenant/tokens/{unknown}");
+                assert_eq!(server.refused(&admin, Method::DELETE, &path, Value::Null).await.1, "not_found");
+            }
+        })
+        .await;
     }
 }

@@ -85,31 +85,34 @@ mod tests {
     use http::Method;
     use serde_json::{Value, json};
 
-    use crate::testing::TestApp;
+    use crate::testing::both;
 
     #[tokio::test]
     async fn pages_lead_from_the_newest_to_the_oldest() {
-        let server = TestApp::start().await;
-        let admin = server.admin_token().await;
-        for name in ["a", "b"] {
-            let body = json!({"scope": "admin", "name": name});
-            server.call(&admin, Method::POST, "/v1/tenant/tokens", body).await;
-        }
-        let mut names = Vec::new();
-        let mut cursor = String::new();
-        loop {
-            let path = format!("/v1/tenant/tokens?limit=1{cursor}");
-            let page = server.call(&admin, Method::GET, &path, Value::Null).await.body;
-            names.push(page["data"][0]["name"].clone());
-            assert_eq!(page["data"][0]["prefix"], "tha_live_");
-            let Some(next) = page["next_cursor"].as_str() else {
-                assert_eq!(page["has_more"], false);
-                break;
-            };
-            cursor = format!("&cursor={next}");
-        }
-        assert_eq!(names, [json!("b"), json!("a"), Value::Null]);
-        let foreign = server.refused(&admin, Method::GET, "/v1/tenant/tokens?cursor=abc", Value::Null).await;
-        assert_eq!(foreign, (400, "invalid_cursor".into(), "cursor".into()));
+        both(async |server| {
+            let admin = server.admin_token().await;
+            for name in ["a", "b"] {
+                let body = json!({"scope": "admin", "name": name});
+                server.call(&admin, Method::POST, "/v1/tenant/tokens", body).await;
+            }
+            let mut names = Vec::new();
+            let mut cursor = String::new();
+            loop {
+                let path = format!("/v1/tenant/tokens?limit=1{cursor}");
+                let page = server.call(&admin, Method::GET, &path, Value::Null).await.body;
+                names.push(page["data"][0]["name"].clone());
+                assert_eq!(page["data"][0]["prefix"], "tha_live_");
+                let Some(next) = page["next_cursor"].as_str() else {
+                    assert_eq!(page["has_more"], false);
+                    break;
+                };
+                cursor = format!("&cursor={next}");
+            }
+            assert_eq!(names, [json!("b"), json!("a"), Value::Null]);
+            let foreign =
+                server.refused(&admin, Method::GET, "/v1/tenant/tokens?cursor=abc", Value::Null).await;
+            assert_eq!(foreign, (400, "invalid_cursor".into(), "cursor".into()));
+        })
+        .await;
     }
 }

@@ -42,43 +42,48 @@ mod tests {
     use http::Method;
     use serde_json::{Value, json};
 
-    use crate::testing::TestApp;
+    use crate::testing::both;
 
     #[tokio::test]
     async fn an_id_with_a_slash_may_be_sent_encoded_or_as_it_is() {
         // The contract has an id as one segment only. Where it is two, the answer is the same as to one that was checked.
-        let server = TestApp::start().await.with_extra_routes(&["/v1/models/*"]);
-        let admin = server.admin_token().await;
-        let get = async |path: &str| server.call(&admin, Method::GET, path, Value::Null).await;
-        let expected = json!({"id": "scripted/demo", "object": "model", "created": 1_777_593_600, "owned_by": "scripted"});
-        for path in ["/v1/models/scripted/demo", "/v1/models/scripted%2Fdemo", "/v1/models/scripted%2fdemo"] {
-            assert_eq!(get(path).await.body, expected, "{path}");
-        }
-        let put = json!({"api_key": "sk"});
-        assert_eq!(server.call(&admin, Method::PUT, "/v1/tenant/model_keys/openai", put).await.status, 200);
-        let expected = get("/v1/models/gpt-5").await.body;
-        assert_eq!(expected["id"], "gpt-5");
-        for path in ["/v1/models/openai/gpt-5", "/v1/models/openai%2Fgpt-5"] {
-            assert_eq!(get(path).await.body, expected, "{path}");
-        }
+        both(async |server| {
+            let server = server.with_extra_routes(&["/v1/models/*"]);
+            let admin = server.admin_token().await;
+            let get = async |path: &str| server.call(&admin, Method::GET, path, Value::Null).await;
+            let expected = json!({"id": "scripted/demo", "object": "model", "created": 1_777_593_600, "owned_by": "scripted"});
+            for path in ["/v1/models/scripted/demo", "/v1/models/scripted%2Fdemo", "/v1/models/scripted%2fdemo"] {
+                assert_eq!(get(path).await.body, expected, "{path}");
+            }
+            let put = json!({"api_key": "sk"});
+            assert_eq!(server.call(&admin, Method::PUT, "/v1/tenant/model_keys/openai", put).await.status, 200);
+            let expected = get("/v1/models/gpt-5").await.body;
+            assert_eq!(expected["id"], "gpt-5");
+            for path in ["/v1/models/openai/gpt-5", "/v1/models/openai%2Fgpt-5"] {
+                assert_eq!(get(path).await.body, expected, "{path}");
+            }
+        })
+        .await;
     }
 
     #[tokio::test]
     async fn what_cannot_be_run_or_is_not_listed_is_not_there() {
-        let server = TestApp::start().await;
-        let admin = server.admin_token().await;
-        for path in [
-            "/v1/models/gpt-5",
-            "/v1/models/openai/gpt-5",
-            "/v1/models/scripted",
-            "/v1/models/scripted/",
-            "/v1/models/scripted/demo/x",
-            "/v1/models/anthropic/demo",
-            "/v1/models/%FF",
-            "/v1/models/a/%FF",
-        ] {
-            let answer = server.call(&admin, Method::GET, path, Value::Null).await;
-            assert_eq!((answer.status.as_u16(), answer.code()), (404, "not_found"), "{path}");
-        }
+        both(async |server| {
+            let admin = server.admin_token().await;
+            for path in [
+                "/v1/models/gpt-5",
+                "/v1/models/openai/gpt-5",
+                "/v1/models/scripted",
+                "/v1/models/scripted/",
+                "/v1/models/scripted/demo/x",
+                "/v1/models/anthropic/demo",
+                "/v1/models/%FF",
+                "/v1/models/a/%FF",
+            ] {
+                let answer = server.call(&admin, Method::GET, path, Value::Null).await;
+                assert_eq!((answer.status.as_u16(), answer.code()), (404, "not_found"), "{path}");
+            }
+        })
+        .await;
     }
 }

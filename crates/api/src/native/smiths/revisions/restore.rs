@@ -80,48 +80,52 @@ mod tests {
     use http::Method;
     use serde_json::{Value, json};
 
-    use crate::testing::TestApp;
+    use crate::testing::both;
 
     #[tokio::test]
     async fn a_revision_that_is_restored_is_the_newest_one() {
-        let server = TestApp::start().await;
-        let admin = server.admin_token().await;
-        let body = json!({"instructions": "one", "skills": [{"version": 2, "skill_id": "s"}]});
-        let made = server.call(&admin, Method::POST, "/v1/smiths", body.clone()).await.body;
-        let smith = format!("/v1/smiths/{}", made["id"].as_str().unwrap());
-        server.call(&admin, Method::PATCH, &smith, json!({"instructions": "two", "skills": null})).await;
-        let revisions = format!("{smith}/revisions");
-        let restore = format!("{revisions}/1/restore");
-        let restored = server.call(&admin, Method::POST, &restore, json!({"note": "back"})).await.body;
-        assert_eq!((&restored["version"], &restored["note"]), (&json!(3), &json!("back")));
-        assert_eq!(
-            restored["snapshot"].to_string(),
-            r#"{"instructions":"one","skills":[{"version":2,"skill_id":"s"}]}"#
-        );
-        assert!(restored["created_by"].as_str().unwrap().starts_with("tok_"));
-        let listed = server.call(&admin, Method::GET, &revisions, Value::Null).await.body;
-        assert_eq!(listed["data"][0], restored);
-        let shown = server.call(&admin, Method::GET, &smith, Value::Null).await.body;
-        assert_eq!((&shown["instructions"], &shown["skills"]), (&body["instructions"], &body["skills"]));
+        both(async |server| {
+            let admin = server.admin_token().await;
+            let body = json!({"instructions": "one", "skills": [{"version": 2, "skill_id": "s"}]});
+            let made = server.call(&admin, Method::POST, "/v1/smiths", body.clone()).await.body;
+            let smith = format!("/v1/smiths/{}", made["id"].as_str().unwrap());
+            server.call(&admin, Method::PATCH, &smith, json!({"instructions": "two", "skills": null})).await;
+            let revisions = format!("{smith}/revisions");
+            let restore = format!("{revisions}/1/restore");
+            let restored = server.call(&admin, Method::POST, &restore, json!({"note": "back"})).await.body;
+            assert_eq!((&restored["version"], &restored["note"]), (&json!(3), &json!("back")));
+            assert_eq!(
+                restored["snapshot"].to_string(),
+                r#"{"instructions":"one","skills":[{"version":2,"skill_id":"s"}]}"#
+            );
+            assert!(restored["created_by"].as_str().unwrap().starts_with("tok_"));
+            let listed = server.call(&admin, Method::GET, &revisions, Value::Null).await.body;
+            assert_eq!(listed["data"][0], restored);
+            let shown = server.call(&admin, Method::GET, &smith, Value::Null).await.body;
+            assert_eq!((&shown["instructions"], &shown["skills"]), (&body["instructions"], &body["skills"]));
+        })
+        .await;
     }
 
     #[tokio::test]
     async fn what_is_no_revision_is_not_found() {
-        let server = TestApp::start().await;
-        let admin = server.admin_token().await;
-        let made = server.call(&admin, Method::POST, "/v1/smiths", json!({})).await.body;
-        let smith = format!("/v1/smiths/{}", made["id"].as_str().unwrap());
-        for number in ["0", "2", "-1", "+1", "1.0", "one", "4294967296", "%31x"] {
-            let path = format!("{smith}/revisions/{number}/restore");
-            let refused = server.refused(&admin, Method::POST, &path, json!({})).await;
-            assert_eq!(refused, (404, "not_found".into(), String::new()), "{number}");
-        }
-        let path = format!("{smith}/revisions/1/restore");
-        for note in [json!(1), json!("n".repeat(501)), json!("\0")] {
-            let refused = server.refused(&admin, Method::POST, &path, json!({"note": note})).await;
-            assert_eq!(refused, (422, "invalid_input".into(), "note".into()));
-        }
-        let nobody = "/v1/smiths/smt_11111111111111111111zz/revisions/1/restore";
-        assert_eq!(server.refused(&admin, Method::POST, nobody, json!({"note": 1})).await.1, "not_found");
+        both(async |server| {
+            let admin = server.admin_token().await;
+            let made = server.call(&admin, Method::POST, "/v1/smiths", json!({})).await.body;
+            let smith = format!("/v1/smiths/{}", made["id"].as_str().unwrap());
+            for number in ["0", "2", "-1", "+1", "1.0", "one", "4294967296", "%31x"] {
+                let path = format!("{smith}/revisions/{number}/restore");
+                let refused = server.refused(&admin, Method::POST, &path, json!({})).await;
+                assert_eq!(refused, (404, "not_found".into(), String::new()), "{number}");
+            }
+            let path = format!("{smith}/revisions/1/restore");
+            for note in [json!(1), json!("n".repeat(501)), json!("\0")] {
+                let refused = server.refused(&admin, Method::POST, &path, json!({"note": note})).await;
+                assert_eq!(refused, (422, "invalid_input".into(), "note".into()));
+            }
+            let nobody = "/v1/smiths/smt_11111111111111111111zz/revisions/1/restore";
+            assert_eq!(server.refused(&admin, Method::POST, nobody, json!({"note": 1})).await.1, "not_found");
+        })
+        .await;
     }
 }
