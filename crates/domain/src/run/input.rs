@@ -71,8 +71,8 @@ pub enum Choice {
 
 /// Something that happened to a run. All but the deltas under way are kept in its journal.
 ///
-/// What cuts an answer off carries in `said` what the answer had said until then, see [`Run::saying`]: the fold over the
-/// journal sees no deltas.
+/// What cuts an answer off carries in `said` what the answer had said until then, see
+/// [`Run::saying`](super::Run::saying): the fold over the journal sees no deltas.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Input {
