@@ -134,7 +134,7 @@ impl Engine {
         self.inner.hub.wake(record.id);
         if !had_driver {
             // With a driver here, that one moves the lane on when it has stopped.
-            self.inner.move_lane_on(record.smith, &record.thread_id).await;
+            self.inner.move_on(record.project, record.smith, &record.thread_id).await;
         }
         Ok(true)
     }

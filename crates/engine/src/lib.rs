@@ -20,6 +20,7 @@ mod submit;
 #[cfg(test)]
 mod testing;
 mod toolbox;
+mod turns;
 mod unreadable;
 
 use std::collections::HashMap;
@@ -205,24 +206,26 @@ impl Inner {
         self.tasks.spawn(async move {
             let record = driver.record();
             let (run, fence, crashes) = (record.id, record.fence, record.crashes);
-            let (smith, thread_id) = (record.smith, record.thread_id.clone());
+            let (project, smith, thread_id) = (record.project, record.smith, record.thread_id.clone());
             // The panic hook has logged it. What the driver held is let go of, and nothing of it is used any more.
             let left =
                 AssertUnwindSafe(Box::pin(driver.drive())).catch_unwind().await.unwrap_or(Left::Crashed);
             drop(registration);
             drop(place);
+            let is_unbounded = inner.options.at_once().is_none();
             match left {
                 // With one writer, nobody can have queued behind the run since its last batch looked. Elsewhere one can, whose
                 // own look came while that batch was on its way to disk.
-                Left::Ended if !inner.store.server().shares_database() => {}
+                Left::Ended if !inner.store.server().shares_database() && is_unbounded => {}
                 // Whoever took the run has ended it and left the lane to this node, or drives it on.
                 Left::Ended | Left::EndedBeforeAnother | Left::Superseded => {
-                    inner.move_lane_on(smith, &thread_id).await
+                    inner.move_on(project, smith, &thread_id).await
                 }
                 Left::Broken => inner.give_back(run, fence).await,
                 Left::Unreadable => inner.set_aside(run, fence, crashes),
                 Left::Crashed => inner.count_crash(run, fence, crashes).await,
-                Left::HandedOver | Left::Paused | Left::NotStored => {}
+                Left::Paused => inner.has_paused(project).await,
+                Left::HandedOver | Left::NotStored => {}
             }
         });
     }

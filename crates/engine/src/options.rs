@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 pub struct Options {
     /// Runs that may be under way on this node at once; more are refused with 503.
     pub max_running: usize,
+    /// Runs of one project that may be running at once in the whole deployment; more wait until one of them ends or pauses.
+    /// 0: any number.
+    pub max_running_per_project: usize,
     /// Runs that may wait on one thread; the next is refused with 429.
     pub max_waiting_per_thread: usize,
     /// Model calls of one run; one more ends it with `tool_loop_failed`.
@@ -57,6 +60,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             max_running: 10_000,
+            max_running_per_project: 0,
             max_waiting_per_thread: 16,
             max_model_calls: 50,
             max_tools: 128,
@@ -82,6 +86,11 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Returns how many runs of a project may be running at once, where that is bounded.
+    pub(crate) fn at_once(&self) -> Option<usize> {
+        (self.max_running_per_project > 0).then_some(self.max_running_per_project)
+    }
+
     pub(crate) fn lease(&self) -> Duration {
         Duration::from_millis(self.lease_ms.max(100))
     }

@@ -170,9 +170,11 @@ impl Engine {
         let now = ids.now();
         let remember = start.idempotency.map(|key| Remember::run(key, id).of_smith(Some(start.smith)));
         // Hardly anything but a database that fails can keep it from being stored: its smith was there a moment ago. Not where
-        // tool servers were asked since, which may take seconds.
+        // tool servers were asked since, which may take seconds, nor where it may have to wait.
         let has_asked = matches!(overlay.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
-        let is_certain = thread == Thread::Fresh && remember.is_none() && files.is_empty() && !has_asked;
+        let at_once = inner.options.at_once();
+        let may_wait = thread == Thread::Named || at_once.is_some();
+        let is_certain = !may_wait && remember.is_none() && files.is_empty() && !has_asked;
         let unstored = if is_certain { inner.place_unstored() } else { None };
         let run = NewRun {
             id,
@@ -198,6 +200,7 @@ impl Engine {
             node,
             beginning: (entry, NewFrames { from: 0, frames: frames.clone() }),
             waiting: inner.options.max_waiting_per_thread,
+            at_once,
             files,
             meanwhile: unstored.is_some(),
             remember,
@@ -251,8 +254,8 @@ impl Inner {
             }
             Ok(Started::Queued) => {
                 drop(place);
-                // The run before may have ended between the look at the lane and the commit.
-                self.move_lane_on(run.smith, &run.thread_id).await;
+                // The run that it waits for may have ended between the look at it and the commit.
+                self.take_turn(run.smith, &run.thread_id).await;
                 Ok(Some(Started::Queued))
             }
             Err(StartError::KeyTaken) => Ok(None),

@@ -192,7 +192,8 @@ impl Engine {
             }
         };
         let ends = matches!(standing, Standing::Ends(_));
-        let (run, smith, from) = (saved.record.id, saved.record.smith, saved.record.next_seq);
+        let (run, project) = (saved.record.id, saved.record.project);
+        let (smith, from) = (saved.record.smith, saved.record.next_seq);
         let position = u64::try_from(saved.journal.len()).unwrap_or(u64::MAX);
         let append = Append {
             run,
@@ -233,7 +234,7 @@ impl Engine {
             let status = machine.status().as_str();
             metrics::counter!("ingram_runs_ended_total", "status" => status).increment(1);
             inner.hub.wake(run);
-            inner.move_lane_on(smith, &submitted.thread_id).await;
+            inner.move_on(project, smith, &submitted.thread_id).await;
         } else {
             inner.hub.wake(run);
         }

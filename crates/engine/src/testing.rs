@@ -103,6 +103,7 @@ impl World {
             node,
             beginning: (JournalEntry { input, next_seq: 1 }, NewFrames { from: 0, frames }),
             waiting: 16,
+            at_once: None,
             files: vec![],
             remember: None,
             meanwhile: false,

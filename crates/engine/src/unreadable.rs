@@ -52,7 +52,7 @@ impl Inner {
         self.hub.wake(run);
         if !had_driver {
             // With a driver here, that one moves the lane on when it has stopped.
-            self.move_lane_on(freed.smith, &freed.thread_id).await;
+            self.move_on(freed.project, freed.smith, &freed.thread_id).await;
         }
         Ok(true)
     }

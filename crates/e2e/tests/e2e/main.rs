@@ -44,5 +44,6 @@ mod support;
 mod tokens;
 mod tool_registrations;
 mod tools;
+mod turns;
 mod ui_templates;
 mod variables;

@@ -2,7 +2,11 @@
 
 use e2e::both;
 use insta::assert_json_snapshot;
+use reqwest::Method;
 use serde_json::{Value, json};
+use testkit::http::Client;
+use testkit::sse::Reader;
+use testkit::upstream::{Reply, Upstream};
 
 use crate::support::{NOBODY, entries, id, organization, pages, project, redacted, token};
 
@@ -91,6 +95,21 @@ async fn projects_are_made_adopted_by_name_and_found() {
     .await;
 }
 
+/// Starts a run of this smith whose model says nothing, and follows it.
+async fn run_under_way(client: &Client, smith: &str) -> (Upstream, Reader) {
+    let upstream = Upstream::start().await;
+    upstream.answer(Reply::silence());
+    let key =
+        json!({"provider": "openai_compatible", "api_key": "sk-test", "base_url": upstream.openai_url()});
+    client.put("/v1/tenant/model_keys/openai_compatible", &key).await.expect(200);
+    let model = json!({"model": "openai_compatible/any"});
+    client.patch(&format!("/v1/smiths/{smith}"), &model).await.expect(200);
+    let body = json!({"input": "Wait.", "stream": true});
+    let stream = client.stream(Method::POST, &format!("/v1/smiths/{smith}/runs"), Some(&body)).await;
+    upstream.wait_for_requests(1).await;
+    (upstream, stream)
+}
+
 #[tokio::test]
 async fn an_archived_project_is_gone_with_its_tokens_and_frees_its_name() {
     both(async |server| {
@@ -103,8 +122,16 @@ async fn an_archived_project_is_gone_with_its_tokens_and_frees_its_name() {
             .expect(201);
         let of_smith = server.anonymous().with_bearer(token(&of_smith));
         of_smith.get("/v1/runs").await.expect(200);
+        let (upstream, stream) = run_under_way(&client, id(&smith)).await;
         let path = format!("{PROJECTS}/{made}");
         organization.delete(&path).await.expect(204);
+        // Long before a round would come to it: what nobody may read any more is not paid for.
+        let last = stream.collect_until_end().await.pop().unwrap();
+        assert_eq!(
+            (&*last.event, &last.data["reason"]),
+            ("run.cancelled", &json!("The project was archived."))
+        );
+        upstream.wait_for_abandoned(1).await;
         client.get("/v1/smiths").await.expect_error(401, "unauthenticated");
         of_smith.get("/v1/runs").await.expect_error(401, "unauthenticated");
         organization.get(&path).await.expect_error(404, "not_found");

@@ -58,6 +58,7 @@ impl World {
             node: NODE,
             beginning: (JournalEntry { input, next_seq: 1 }, NewFrames { from: 0, frames }),
             waiting: 2,
+            at_once: None,
             files: vec![],
             remember: None,
             meanwhile: false,

@@ -111,6 +111,7 @@ impl Person {
             node: NODE,
             beginning: (JournalEntry { input, next_seq: 1 }, NewFrames { from: 0, frames }),
             waiting: 16,
+            at_once: None,
             files: vec![StoredFile {
                 id: ids.mint::<FileId>(),
                 media_type: "text/plain".to_owned(),

@@ -1,10 +1,10 @@
-//! Who runs what: nodes and their beats, orphans, and the next run of a lane.
+//! Who runs what: nodes and their beats, and orphans.
 //!
 //! A node is alive as long as its beat moves. Others watch the number, not a clock: a node is dead when its beat stood still
 //! for the whole lease by the watcher's own stopwatch. Deleting its row with the beat that was seen is the verdict; a node
 //! that wakes up finds its row gone, and its runs under a new fence.
 
-use domain::ids::{ProjectId, RunId, SmithId};
+use domain::ids::{ProjectId, RunId};
 
 use super::NodeId;
 use crate::db::{Row, params};
@@ -21,9 +21,23 @@ pub struct Claimed {
     pub crashes: u32,
 }
 
+/// An open run that nobody may go on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Archived {
+    pub run: RunId,
+    pub project: ProjectId,
+    pub with: ArchivedWith,
+}
+
+/// What a run was archived with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArchivedWith {
+    Smith,
+    Project,
+}
+
 const ALIVE: &str = "node_alive";
 const VERDICT: &str = "node_verdict";
-const TURN: &str = "turn";
 
 impl ServerStore {
     /// Registers this process as one that runs runs.
@@ -137,64 +151,6 @@ impl ServerStore {
         Ok(outcome.rows(0).first().map(|row| row.get(0)).transpose()?)
     }
 
-    /// Gives the free lane of a thread to the run that has waited longest, if there is one.
-    pub async fn next_on_thread(
-        &self,
-        node: NodeId,
-        smith: SmithId,
-        thread_id: &str,
-    ) -> Result<Option<Claimed>, Error> {
-        let waiting = self
-            .store
-            .db()
-            .read_one(
-                "select id, project_id, fence, crashes from runs where smith_id = $1 and thread_id = $2 and status = 'queued' order by turn limit 1",
-                params![smith, thread_id],
-            )
-            .await?;
-        let Some(waiting) = waiting else { return Ok(None) };
-        let fence: u64 = waiting.get(2)?;
-        let claimed = Claimed {
-            run: waiting.get(0)?,
-            project: waiting.get(1)?,
-            fence: fence.saturating_add(1),
-            crashes: waiting.get(3)?,
-        };
-        let mut batch = Batch::new();
-        batch
-            .exec(
-                "update runs set status = 'running', owner = $1, fence = fence + 1, updated_at = $2 \
-                 where id = $3 and status = 'queued' and fence = $6 and not exists (select 1 from runs where smith_id = $4 and thread_id = $5 \
-                 and status in ('running', 'paused_for_approval', 'paused_for_tool')) \
-                 and exists (select 1 from smiths where id = $4 and archived_at is null)",
-                params![node, self.store.ids().now(), claimed.run, smith, thread_id, fence],
-            )
-            .must_change_one_row(TURN);
-        match self.store.db().commit(batch).await.map_err(Error::from) {
-            Ok(_) => Ok(Some(claimed)),
-            // Somebody else moved the lane on, or a run is on it: whoever ends that one comes here again. Runs of an archived
-            // smith have no turn any more; they are about to be cancelled.
-            Err(error) if error.is_guard(TURN) || error.is_conflict() => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Finds threads whose lane is free although a run waits on it: whoever should have moved it on has died.
-    pub async fn stalled_threads(&self, limit: usize) -> Result<Vec<(SmithId, String)>, Error> {
-        let rows = self
-            .store
-            .db()
-            .read(
-                "select distinct smith_id, thread_id from runs as waiting where status = 'queued' \
-                 and not exists (select 1 from runs as active where active.smith_id = waiting.smith_id \
-                 and active.thread_id = waiting.thread_id \
-                 and active.status in ('running', 'paused_for_approval', 'paused_for_tool')) limit $1",
-                params![limit],
-            )
-            .await?;
-        Ok(rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect::<Result<_, crate::DbError>>()?)
-    }
-
     /// Lists the running runs of a node.
     pub async fn runs_of_node(&self, node: NodeId) -> Result<Vec<(RunId, u64)>, Error> {
         let rows = self
@@ -205,18 +161,23 @@ impl ServerStore {
         Ok(rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect::<Result<_, crate::DbError>>()?)
     }
 
-    /// Finds runs that should have been cancelled with their smith: the process that archived it died in between.
-    pub async fn runs_of_archived_smiths(&self, limit: usize) -> Result<Vec<(RunId, ProjectId)>, Error> {
+    /// Finds runs that should have been cancelled with their smith or their project: the process that archived it died in between.
+    pub async fn runs_of_the_archived(&self, limit: usize) -> Result<Vec<Archived>, Error> {
         // There is an index of each of the two, and none of all that are open.
         let open = ["in ('running', 'paused_for_approval', 'paused_for_tool')", "= 'queued'"];
         let of = |open: &str| {
             format!(
-                "select runs.id, runs.project_id from runs join smiths on smiths.id = runs.smith_id \
-                 where runs.status {open} and smiths.archived_at is not null"
+                "select runs.id, runs.project_id, smiths.archived_at is not null from runs \
+                 join smiths on smiths.id = runs.smith_id join projects on projects.id = runs.project_id \
+                 where runs.status {open} and (smiths.archived_at is not null or projects.archived_at is not null)"
             )
         };
         let sql = format!("{} limit $1", open.map(of).join(" union all "));
         let rows = self.store.db().read(&sql, params![limit]).await?;
-        Ok(rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect::<Result<_, crate::DbError>>()?)
+        let archived = |row: &Row| {
+            let with = if row.get(2)? { ArchivedWith::Smith } else { ArchivedWith::Project };
+            Ok(Archived { run: row.get(0)?, project: row.get(1)?, with })
+        };
+        Ok(rows.iter().map(archived).collect::<Result<_, crate::DbError>>()?)
     }
 }

@@ -8,6 +8,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 mod thread;
+mod turns;
 mod unreadable;
 
 use domain::content::Message;
@@ -25,11 +26,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use append::{Append, Appended, End, Pause, Standing, TAKEN};
-pub use claim::Claimed;
+pub use claim::{Archived, ArchivedWith, Claimed};
 pub(crate) use read::after_prefix;
 pub use read::{Block, RunFilter, Saved};
 pub use start::{NewRun, StartError, Started};
 pub use thread::ThreadRun;
+pub use turns::WaitingThread;
 
 use crate::codec::Place;
 

@@ -30,6 +30,8 @@ pub struct NewRun {
     pub beginning: (JournalEntry, NewFrames),
     /// How many runs may wait on a thread.
     pub waiting: usize,
+    /// How many runs of the project may be running for this one to begin at once; otherwise it waits. None: any number.
+    pub at_once: Option<usize>,
     /// Files that came inline with the input.
     pub files: Vec<StoredFile>,
     pub remember: Option<Remember>,
@@ -105,38 +107,44 @@ impl ProjectStore {
         let now = run.at;
         let row = domain::ids::Id::as_bytes(run.id);
         let mut batch = Batch::new();
+        let mut values = params![
+            run.id,
+            self.project,
+            run.smith,
+            run.agent,
+            run.agent_version,
+            run.thread_id.as_str(),
+            run.channel.as_str(),
+            run.model.as_str(),
+            run.node,
+            serde_json::to_string(&run.actor)?,
+            now,
+            run.waiting,
+            run.beginning.0.next_seq,
+        ];
+        let mut has_to_wait = String::from(
+            "exists (select 1 from runs where smith_id = $3 and thread_id = $6 and status in ('queued', 'running'))",
+        );
+        if let Some(at_once) = run.at_once {
+            has_to_wait.push_str(&format!(" or {}", super::turns::is_full("$2", "$14")));
+            values.push(at_once.into());
+        }
         batch
             .exec(
-                "insert into runs (id, project_id, smith_id, agent_id, agent_version, thread_id, status, channel, model, \
+                format!("insert into runs (id, project_id, smith_id, agent_id, agent_version, thread_id, status, channel, model, \
                  owner, fence, crashes, next_seq, actor, created_at, updated_at, turn) \
                  select $1, $2, $3, $4, $5, $6, \
-                 case when exists (select 1 from runs where smith_id = $3 and thread_id = $6 and status in ('queued', 'running')) \
-                 then 'queued' else 'running' end, \
+                 case when {has_to_wait} then 'queued' else 'running' end, \
                  $7, $8, $9, 1, 0, \
-                 case when exists (select 1 from runs where smith_id = $3 and thread_id = $6 and status in ('queued', 'running')) \
-                 then 0 else $13 end, \
+                 case when {has_to_wait} then 0 else $13 end, \
                  $10, $11, $11, \
                  (select coalesce(max(turn), 0) + 1 from runs where smith_id = $3 and thread_id = $6) \
                  where not exists (select 1 from runs where smith_id = $3 and thread_id = $6 \
                  and status in ('paused_for_approval', 'paused_for_tool')) \
                  and exists (select 1 from smiths where id = $3 and archived_at is null) \
                  and (not exists (select 1 from runs where smith_id = $3 and thread_id = $6 and status in ('queued', 'running')) \
-                 or (select count(*) from runs where smith_id = $3 and thread_id = $6 and status = 'queued') < $12)",
-                params![
-                    run.id,
-                    self.project,
-                    run.smith,
-                    run.agent,
-                    run.agent_version,
-                    run.thread_id.as_str(),
-                    run.channel.as_str(),
-                    run.model.as_str(),
-                    run.node,
-                    serde_json::to_string(&run.actor)?,
-                    now,
-                    run.waiting,
-                    run.beginning.0.next_seq,
-                ],
+                 or (select count(*) from runs where smith_id = $3 and thread_id = $6 and status = 'queued') < $12)"),
+                values,
             )
             .must_change_one_row(LANE)
             .returning("status");

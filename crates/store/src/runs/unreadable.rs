@@ -1,7 +1,7 @@
 //! Runs whose stored state cannot be read: they are ended without it, so that their lane moves on.
 
 use domain::frames::Frame;
-use domain::ids::{Id as _, RunId, SmithId};
+use domain::ids::{Id as _, ProjectId, RunId, SmithId};
 use domain::run::Ending;
 
 use super::append::place;
@@ -17,6 +17,7 @@ const FENCE: &str = "unreadable_fence";
 /// The thread of a run that was ended, for its lane to move on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Freed {
+    pub project: ProjectId,
     pub smith: SmithId,
     pub thread_id: String,
 }
@@ -46,13 +47,13 @@ impl ServerStore {
             .store
             .db()
             .read_one(
-                "select runs.smith_id, runs.thread_id, runs.next_seq, smiths.data_key from runs \
+                "select runs.smith_id, runs.thread_id, runs.next_seq, smiths.data_key, runs.project_id from runs \
                  join smiths on smiths.id = runs.smith_id where runs.id = $1 and runs.fence = $2",
                 params![run, fence],
             )
             .await?;
         let Some(row) = row else { return Ok(None) };
-        let freed = Freed { smith: row.get(0)?, thread_id: row.get(1)? };
+        let freed = Freed { project: row.get(4)?, smith: row.get(0)?, thread_id: row.get(1)? };
         let telling = self.last_words(&row, &freed, ending);
         let mut ended = self.end_with(run, fence, ending, telling.as_ref()).await;
         // Where frames lie that the row knows nothing of, nothing more is added to them.

@@ -104,6 +104,7 @@ async fn start(store: &Store, project: &ProjectStore, smith: &SmithRecord, says:
         node: NODE,
         beginning: (JournalEntry { input, next_seq: 1 }, NewFrames { from: 0, frames }),
         waiting: 16,
+        at_once: None,
         files: if says == "one" { vec![file] } else { vec![] },
         remember: Some(Remember::run(key(says), id)),
         meanwhile: false,

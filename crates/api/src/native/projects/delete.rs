@@ -9,7 +9,7 @@ use crate::errors::ApiError;
 use crate::extract::{Caller, PathId};
 use crate::native::deleted;
 
-/// Archives a project: its tokens are revoked at once, and its name is free again.
+/// Archives a project: its tokens are revoked at once, its name is free again, and its open runs are cancelled.
 #[utoipa::path(
     delete,
     path = "/v1/organization/projects/{pid}",
@@ -24,5 +24,9 @@ pub(crate) async fn delete(
     PathId(project): PathId<ProjectId>,
 ) -> Result<StatusCode, ApiError> {
     let organization = caller.organized(&app)?;
-    deleted(organization.archive_project(project).await?, "project")
+    let is_archived = organization.archive_project(project).await?;
+    if is_archived {
+        app.engine.cancel_archived_soon();
+    }
+    deleted(is_archived, "project")
 }

@@ -57,6 +57,7 @@ impl World {
             node: NODE,
             beginning: (JournalEntry { input, next_seq: 1 }, NewFrames { from: 0, frames }),
             waiting: 2,
+            at_once: None,
             files: vec![],
             remember: None,
             meanwhile: false,
@@ -68,6 +69,10 @@ impl World {
         let run = self.run(thread_id);
         let started = self.project.start_run(&self.smith.seal, &run).await.unwrap();
         (run.id, started)
+    }
+
+    fn waiting(&self, thread_id: &str) -> WaitingThread {
+        WaitingThread { smith: self.smith.id, thread_id: thread_id.to_owned() }
     }
 
     async fn record(&self, run: RunId) -> RunRecord {
@@ -161,12 +166,12 @@ async fn an_archived_smith_starts_nothing_and_what_it_left_is_found() {
     both(async |location| {
         let world = world(open(location).await).await;
         let (run, _) = world.start("t").await;
-        assert!(world.store.server().runs_of_archived_smiths(10).await.unwrap().is_empty());
+        assert!(world.store.server().runs_of_the_archived(10).await.unwrap().is_empty());
         world.project.archive_smith(world.smith.id).await.unwrap();
         let refused = world.project.start_run(&world.smith.seal, &world.run("u")).await;
         assert!(matches!(refused, Err(StartError::SmithGone)));
-        let left = world.store.server().runs_of_archived_smiths(10).await.unwrap();
-        assert_eq!(left, [(run, world.project.id())]);
+        let left = world.store.server().runs_of_the_archived(10).await.unwrap();
+        assert_eq!(left, [Archived { run, project: world.project.id(), with: ArchivedWith::Smith }]);
         assert_eq!(world.store.server().runs_of_node(NODE).await.unwrap(), [(run, 1)]);
     })
     .await;
@@ -183,55 +188,6 @@ async fn runs_that_start_at_the_same_moment_share_a_lane_in_order() {
         let running = started.iter().filter(|started| matches!(started, Ok(Started::Running))).count();
         assert_eq!(running, 1);
         assert!(started.iter().all(Result::is_ok));
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn the_end_of_a_run_lets_the_one_that_waited_longest_in() {
-    both(async |location| {
-        let world = world(open(location).await).await;
-        let server = world.store.server();
-        let (first, _) = world.start("t").await;
-        let (second, _) = world.start("t").await;
-        world.start("t").await;
-        assert_eq!(server.next_on_thread(NODE, world.smith.id, "t").await.unwrap(), None);
-        assert_eq!(world.finish(first, 1, 1).await, Appended::KeptAndAnotherWaits);
-        let next = server.next_on_thread(NODE, world.smith.id, "t").await.unwrap().unwrap();
-        assert_eq!(next.run, second);
-        assert_eq!(server.next_on_thread(NODE, world.smith.id, "t").await.unwrap(), None);
-        let saved = world.project.saved_run(second).await.unwrap().unwrap();
-        assert_eq!(saved.record.status, Status::Running);
-        assert!(saved.journal.is_empty(), "a queued run begins when its turn comes");
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn what_waits_for_a_smith_that_was_archived_has_no_turn_any_more() {
-    both(async |location| {
-        let world = world(open(location).await).await;
-        let server = world.store.server();
-        let (first, _) = world.start("t").await;
-        let (second, _) = world.start("t").await;
-        assert_eq!(world.project.archive_smith(world.smith.id).await.unwrap(), Some(vec![first, second]));
-        assert!(world.finish(first, 1, 1).await.is_kept());
-        assert_eq!(server.next_on_thread(NODE, world.smith.id, "t").await.unwrap(), None);
-        assert_eq!(world.record(second).await.status, Status::Queued);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_lane_that_nobody_moves_on_is_found() {
-    both(async |location| {
-        let world = world(open(location).await).await;
-        let server = world.store.server();
-        let (first, _) = world.start("t").await;
-        world.start("t").await;
-        assert!(server.stalled_threads(10).await.unwrap().is_empty());
-        assert!(world.finish(first, 1, 1).await.is_kept());
-        assert_eq!(server.stalled_threads(10).await.unwrap(), [(world.smith.id, "t".to_owned())]);
     })
     .await;
 }

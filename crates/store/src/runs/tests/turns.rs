@@ -1,4 +1,4 @@
-//! The order of a thread's runs, whatever the clocks say.
+//! Whose turn it is: the order of a thread's runs whatever the clocks say, and of a project's that may have only so many at once.
 
 use super::*;
 use crate::Location;
@@ -49,7 +49,7 @@ async fn a_lane_goes_on_with_who_came_first_whatever_the_clocks_say() {
         let (third, _) = behind.start("t").await;
         assert!(ahead.finish(first, 1, 1).await.is_kept());
         for expected in [second, third] {
-            let next = server.next_on_thread(NODE, behind.smith.id, "t").await.unwrap().unwrap();
+            let next = server.next_on_thread(NODE, behind.smith.id, "t", None).await.unwrap().unwrap();
             assert_eq!(next.run, expected);
             assert!(behind.finish(next.run, next.fence, 0).await.is_kept());
         }
@@ -74,6 +74,136 @@ async fn runs_that_two_replicas_start_at_the_same_moment_take_different_turns() 
         let rows = ahead.store.db().read("select turn from runs order by turn", vec![]).await.unwrap();
         let turns: Vec<u64> = rows.iter().map(|row| row.get(0).unwrap()).collect();
         assert_eq!(turns, (1..=17).collect::<Vec<_>>());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_end_of_a_run_lets_the_one_that_waited_longest_in() {
+    both(async |location| {
+        let world = world(open(location).await).await;
+        let server = world.store.server();
+        let (first, _) = world.start("t").await;
+        let (second, _) = world.start("t").await;
+        world.start("t").await;
+        assert_eq!(server.next_on_thread(NODE, world.smith.id, "t", None).await.unwrap(), None);
+        assert_eq!(world.finish(first, 1, 1).await, Appended::KeptAndAnotherWaits);
+        let next = server.next_on_thread(NODE, world.smith.id, "t", None).await.unwrap().unwrap();
+        assert_eq!(next.run, second);
+        assert_eq!(server.next_on_thread(NODE, world.smith.id, "t", None).await.unwrap(), None);
+        let saved = world.project.saved_run(second).await.unwrap().unwrap();
+        assert_eq!(saved.record.status, Status::Running);
+        assert!(saved.journal.is_empty(), "a queued run begins when its turn comes");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_waits_for_a_smith_that_was_archived_has_no_turn_any_more() {
+    both(async |location| {
+        let world = world(open(location).await).await;
+        let server = world.store.server();
+        let (first, _) = world.start("t").await;
+        let (second, _) = world.start("t").await;
+        assert_eq!(world.project.archive_smith(world.smith.id).await.unwrap(), Some(vec![first, second]));
+        assert!(world.finish(first, 1, 1).await.is_kept());
+        assert_eq!(server.next_on_thread(NODE, world.smith.id, "t", None).await.unwrap(), None);
+        assert_eq!(world.record(second).await.status, Status::Queued);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lane_that_nobody_moves_on_is_found() {
+    both(async |location| {
+        let world = world(open(location).await).await;
+        let server = world.store.server();
+        let (first, _) = world.start("t").await;
+        world.start("t").await;
+        assert!(server.stalled_threads(None, 10).await.unwrap().is_empty());
+        assert!(world.finish(first, 1, 1).await.is_kept());
+        assert_eq!(server.stalled_threads(None, 10).await.unwrap(), [world.waiting("t")]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_left_of_an_archived_project_has_no_turn_and_is_found() {
+    both(async |location| {
+        let world = world(open(location).await).await;
+        let server = world.store.server();
+        let (first, _) = world.start("t").await;
+        let (second, _) = world.start("t").await;
+        let bootstrapped = server.bootstrap().await.unwrap();
+        let organization = world.store.organization(bootstrapped.organization);
+        assert!(organization.archive_project(world.project.id()).await.unwrap());
+        let left = server.runs_of_the_archived(10).await.unwrap();
+        let archived = |run| Archived { run, project: world.project.id(), with: ArchivedWith::Project };
+        assert_eq!(left, [archived(first), archived(second)]);
+        assert!(world.finish(first, 1, 1).await.is_kept());
+        assert_eq!(server.next_on_thread(NODE, world.smith.id, "t", None).await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_project_with_as_many_runs_as_it_may_lets_the_next_ones_wait() {
+    both(async |location| {
+        let world = world(open(location).await).await;
+        let server = world.store.server();
+        let start = async |thread_id: &str| {
+            let run = NewRun { at_once: Some(2), ..world.run(thread_id) };
+            let started = world.project.start_run(&world.smith.seal, &run).await.unwrap();
+            (run.id, started)
+        };
+        let (a, started) = start("a").await;
+        assert_eq!(started, Started::Running);
+        let (_, started) = start("b").await;
+        assert_eq!(started, Started::Running);
+        let (c, started) = start("c").await;
+        assert_eq!(started, Started::Queued);
+        // It waits for its thread, not for its project.
+        let (_, started) = start("b").await;
+        assert_eq!(started, Started::Queued);
+        let (d, started) = start("d").await;
+        assert_eq!(started, Started::Queued);
+        assert_eq!(world.record(c).await.next_seq, 0, "a queued run begins when its turn comes");
+        let next = async || server.next_of_project(world.project.id(), 2).await.unwrap();
+        let take = async |thread| server.next_on_thread(NODE, world.smith.id, thread, Some(2)).await.unwrap();
+        assert_eq!(next().await, None);
+        assert_eq!(take("c").await, None);
+        assert!(server.stalled_threads(Some(2), 10).await.unwrap().is_empty());
+
+        assert!(world.finish(a, 1, 1).await.is_kept());
+        assert_eq!(next().await, Some(world.waiting("c")), "the oldest that does not wait for its thread");
+        let stalled = server.stalled_threads(Some(2), 10).await.unwrap();
+        assert_eq!(stalled, [world.waiting("c"), world.waiting("d")]);
+        let taken = take("c").await.unwrap();
+        assert_eq!(taken.run, c);
+        assert_eq!((next().await, take("d").await), (None, None));
+        assert!(world.finish(c, taken.fence, 0).await.is_kept());
+        assert_eq!(take("d").await.map(|claimed| claimed.run), Some(d));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_runs_of_another_project_count_for_nothing() {
+    both(async |location| {
+        let world = world(open(location).await).await;
+        let server = world.store.server();
+        let bootstrapped = server.bootstrap().await.unwrap();
+        let organization = world.store.organization(bootstrapped.organization);
+        let other = organization.create_project("other", &Map::new(), None).await.unwrap();
+        let project = world.store.project(other.id);
+        let smith = project.ensure_smith(&NewSmith::default(), None).await.unwrap().smith;
+        let other = World { store: world.store.clone(), project, smith };
+        for (world, expected) in
+            [(&world, Started::Running), (&other, Started::Running), (&other, Started::Queued)]
+        {
+            let run = NewRun { at_once: Some(1), ..world.run(&format!("{expected:?}")) };
+            assert_eq!(world.project.start_run(&world.smith.seal, &run).await.unwrap(), expected);
+        }
     })
     .await;
 }

@@ -45,7 +45,7 @@ async fn whatever_of_a_run_is_damaged_the_list_shows_it_and_it_can_be_ended() {
             assert_eq!((record.status, record.stop_reason.as_deref()), (Status::Failed, Some("error")));
             assert_eq!(record.result.unwrap().error.unwrap().code, Code::ResumeFailed, "{sql}");
             assert_eq!(store.server().poisoned_runs(10).await.unwrap(), [run]);
-            let next = store.server().next_on_thread(NODE, before.smith.id, "t").await.unwrap();
+            let next = store.server().next_on_thread(NODE, before.smith.id, "t", None).await.unwrap();
             assert!(next.is_some(), "the lane moves on");
         })
         .await;
