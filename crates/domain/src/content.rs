@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::ids::FileId;
-use crate::problems::{Code, Problem};
+use crate::problems::Problem;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -79,6 +79,11 @@ pub struct Message {
     pub role: Role,
     pub content: Content,
 }
+
+/// Bytes of the address of an image or a file; addresses that are signed are long.
+const LONGEST_ADDRESS: usize = 8_192;
+/// Bytes of the name of a file, as file systems have it.
+const LONGEST_FILENAME: usize = 255;
 
 /// How much a run's input may hold.
 #[derive(Clone, Copy, Debug)]
@@ -217,7 +222,7 @@ fn parse_image(part: &Map<String, Value>, at: &str) -> Result<Part, Problem> {
 fn parse_file(part: &Map<String, Value>, at: &str) -> Result<Part, Problem> {
     // The OpenAI chat form nests the fields once more: `{"file": {"file_data": "…"}}`.
     let part = part.get("file").and_then(Value::as_object).unwrap_or(part);
-    let filename = text(part.get("filename"), &format!("{at}.filename"))?.map(str::to_owned);
+    let filename = filename(part, at)?;
     if let Some(file_id) = file_id(part, at)? {
         return Ok(Part::File(Source { file_id: Some(file_id), filename, ..Source::default() }));
     }
@@ -244,6 +249,16 @@ fn text<'a>(value: Option<&'a Value>, at: &str) -> Result<Option<&'a str>, Probl
     value.as_str().map(Some).ok_or_else(|| Problem::invalid_input(at, format!("`{name}` must be a text.")))
 }
 
+fn filename(part: &Map<String, Value>, at: &str) -> Result<Option<String>, Problem> {
+    let at = format!("{at}.filename");
+    let Some(name) = text(part.get("filename"), &at)? else { return Ok(None) };
+    if name.len() > LONGEST_FILENAME {
+        let message = format!("`filename` may have at most {LONGEST_FILENAME} bytes.");
+        return Err(Problem::invalid_input(at, message));
+    }
+    Ok(Some(name.to_owned()))
+}
+
 fn file_id(part: &Map<String, Value>, at: &str) -> Result<Option<FileId>, Problem> {
     let at = format!("{at}.file_id");
     let parse = |id: &str| {
@@ -253,14 +268,16 @@ fn file_id(part: &Map<String, Value>, at: &str) -> Result<Option<FileId>, Proble
 }
 
 fn https(url: &str, at: &str) -> Result<String, Problem> {
-    if url.starts_with("https://") && url.len() > "https://".len() {
-        return Ok(url.to_owned());
+    if !url.starts_with("https://") || url.len() == "https://".len() {
+        let message =
+            "An address must start with `https://`; give inline bytes as a `data:` URL or `file_data`.";
+        return Err(Problem::invalid_input(at, message));
     }
-    Err(Problem::new(
-        Code::InvalidInput,
-        "An address must start with `https://`; give inline bytes as a `data:` URL or `file_data`.",
-    )
-    .at(at))
+    if url.len() > LONGEST_ADDRESS {
+        let message = format!("An address may have at most {LONGEST_ADDRESS} bytes. Give the bytes inline.");
+        return Err(Problem::invalid_input(at, message));
+    }
+    Ok(url.to_owned())
 }
 
 #[cfg(test)]
@@ -329,6 +346,28 @@ mod tests {
         for (part, field) in [("text", "text"), ("image", "image_url"), ("file", "file_url")] {
             let input = json!([{"role": "user", "content": [{"type": part}]}]);
             assert_eq!(param(input), Some(format!("input[0].content[0].{field}")));
+        }
+    }
+
+    #[test]
+    fn addresses_and_names_of_files_are_bounded() {
+        let address = |bytes: usize| format!("https://a.example/{}", "x".repeat(bytes - 18));
+        let name = |bytes: usize| "n".repeat(bytes);
+        let input = |part: &Value| json!([{"role": "user", "content": [part]}]);
+        for (part, field) in [
+            (json!({"type": "image", "image_url": address(8_193)}), "image_url"),
+            (json!({"type": "image_url", "image_url": {"url": address(8_193)}}), "image_url.url"),
+            (json!({"type": "file", "file_url": address(8_193)}), "file_url"),
+            (json!({"type": "file", "file_url": address(20), "filename": name(256)}), "filename"),
+            (json!({"type": "file", "file_data": "AAAA", "filename": name(256)}), "filename"),
+        ] {
+            assert_eq!(param(input(&part)), Some(format!("input[0].content[0].{field}")));
+        }
+        for part in [
+            json!({"type": "image", "image_url": address(8_192)}),
+            json!({"type": "file", "file_url": address(8_192), "filename": name(255)}),
+        ] {
+            parse_input(Some(&input(&part)), LIMITS).unwrap();
         }
     }
 

@@ -1,13 +1,14 @@
 //! Clients for outgoing HTTP, each with its guard and its time-outs.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::dns::Resolve;
+use reqwest::dns::{Name, Resolve};
 use reqwest::redirect;
 use reqwest::{Method, RequestBuilder};
 use rustls::ClientConfig;
-use url::Url;
+use url::{Host, Url};
 
 use crate::guard::{Guard, GuardedResolver, SystemResolver};
 use crate::policy::{Policy, Refusal};
@@ -76,7 +77,8 @@ impl Egress {
         if let Some(total) = timeouts.total {
             builder = builder.timeout(total);
         }
-        Ok(Client { http: builder.build()?, guard })
+        let names = Names(Arc::clone(&self.names));
+        Ok(Client { http: builder.build()?, guard, names, patience: timeouts.connect })
     }
 }
 
@@ -85,6 +87,18 @@ impl Egress {
 pub struct Client {
     http: reqwest::Client,
     guard: Guard,
+    names: Names,
+    /// How long the look-up of a name is waited for.
+    patience: Duration,
+}
+
+#[derive(Clone)]
+struct Names(Arc<dyn Resolve>);
+
+impl fmt::Debug for Names {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Names")
+    }
 }
 
 impl Client {
@@ -94,6 +108,19 @@ impl Client {
     pub fn request(&self, method: Method, url: &Url) -> Result<RequestBuilder, Refusal> {
         self.guard.check_url(url)?;
         Ok(self.http.request(method, url.clone()))
+    }
+
+    /// Checks an address that somebody else will call: also where its name leads to, as far as a look-up tells.
+    ///
+    /// A name that is not found now is let through: whoever calls it will say so.
+    pub async fn look_up(&self, url: &Url) -> Result<(), Refusal> {
+        self.guard.check_url(url)?;
+        let Some(Host::Domain(host)) = url.host().filter(|_| !self.guard.allows_all()) else { return Ok(()) };
+        let Ok(name) = host.parse::<Name>() else { return Ok(()) };
+        match tokio::time::timeout(self.patience, self.names.0.resolve(name)).await {
+            Ok(Ok(addresses)) => self.guard.check_resolved(host, addresses).map(|_| ()),
+            Ok(Err(_)) | Err(_) => Ok(()),
+        }
     }
 
     pub const fn guard(&self) -> Guard {

@@ -34,6 +34,11 @@ impl Guard {
         }
     }
 
+    /// Tells whether there is nothing that it refuses.
+    pub(crate) fn allows_all(self) -> bool {
+        self.policy == Policy::Any
+    }
+
     fn check_address(self, host: &str, address: IpAddr) -> Result<(), Refusal> {
         let class = AddressClass::of(address);
         if self.policy.allows(class) {
@@ -43,7 +48,7 @@ impl Guard {
     }
 
     /// Keeps the addresses of a name that may be called; refuses the name if it has none.
-    fn check_resolved(self, host: &str, addresses: Addrs) -> Result<Vec<SocketAddr>, Refusal> {
+    pub(crate) fn check_resolved(self, host: &str, addresses: Addrs) -> Result<Vec<SocketAddr>, Refusal> {
         let mut refusal = None;
         let allowed: Vec<_> = addresses
             .filter(|address| match self.check_address(host, address.ip()) {

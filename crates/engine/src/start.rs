@@ -141,6 +141,7 @@ impl Engine {
                 return Err(Problem::invalid_input(at, message));
             }
         }
+        let names_hosts = attachments::check_addresses(&inner.models, &brought).await?;
         let place = Arc::clone(&inner.places).try_acquire_owned().map_err(|_| {
             Problem::new(
                 Code::ServiceOverloaded,
@@ -170,8 +171,9 @@ impl Engine {
         let now = ids.now();
         let remember = start.idempotency.map(|key| Remember::run(key, id).of_smith(Some(start.smith)));
         // Hardly anything but a database that fails can keep it from being stored: its smith was there a moment ago. Not where
-        // tool servers were asked since, which may take seconds, nor where it may have to wait.
-        let has_asked = matches!(overlay.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
+        // tool servers or name servers were asked since, which may take seconds, nor where it may have to wait.
+        let has_asked =
+            names_hosts || matches!(overlay.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
         let at_once = inner.options.at_once();
         let may_wait = thread == Thread::Named || at_once.is_some();
         let is_certain = !may_wait && remember.is_none() && files.is_empty() && !has_asked;

@@ -113,6 +113,11 @@ impl Models {
         self.guarded.guard().check_url(url)
     }
 
+    /// Checks an address that a tenant gives for a provider to call: also where its name leads to, as far as a look-up tells.
+    pub async fn look_up(&self, url: &egress::Url) -> Result<(), egress::Refusal> {
+        self.guarded.look_up(url).await
+    }
+
     /// Returns the scripts that answer as `scripted/<name>`.
     pub fn scripts(&self) -> &Scripts {
         &self.scripts

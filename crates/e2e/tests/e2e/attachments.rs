@@ -71,6 +71,50 @@ async fn a_part_that_the_provider_does_not_take_is_refused_before_there_is_a_run
 }
 
 #[tokio::test]
+async fn an_address_that_a_tenant_may_not_have_called_is_refused_before_there_is_a_run() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let image = |address: &str| json!({"type": "image", "image_url": address});
+        let file = |address: &str| json!({"type": "file", "file_url": address});
+        let metadata = "https://169.254.169.254/latest/meta-data/token";
+        let others = [
+            (image("https://10.0.0.1/a.png"), "image_url", "a private address"),
+            (file("https://[::1]/a.pdf"), "file_url", "a loopback address"),
+            (image("https://localhost/a.png"), "image_url", "a loopback address"),
+        ];
+        let always = [
+            (image(metadata), "image_url", "169.254.169.254"),
+            (file("https://me:canary@files.example/a.pdf"), "file_url", "no password"),
+            (image("https://a b/c.png"), "image_url", "no address"),
+        ];
+        for (is_open, taken, refused) in
+            [(false, &others[..], &always[..]), (true, &[], &[&others[..], &always[..]].concat())]
+        {
+            let setup = Setup::on(engine);
+            let setup = if is_open { setup.open_to_others() } else { setup };
+            let server = setup.start().await;
+            let smith = server.smith(json!({"model": "scripted/demo"})).await;
+            for (part, field, why) in refused {
+                let answer = server.admin().post(&smith.path("/runs"), &with(part)).await;
+                let at = format!("input[0].content[1].{field}");
+                answer.expect_error_about(422, "invalid_input", &at);
+                assert!(answer.error("message").contains(why), "{answer}");
+                assert!(!answer.error("message").contains("canary"), "{answer}");
+            }
+            // Each host is looked up.
+            let parts: Vec<_> =
+                (0..65).map(|host| image(&format!("https://h{host}.example/a.png"))).collect();
+            let many = json!({"input": [{"role": "user", "content": parts}]});
+            let answer = server.admin().post(&smith.path("/runs"), &many).await;
+            answer.expect_error_about(422, "invalid_input", "input[0].content[64].image_url");
+            assert_eq!(server.admin().get(&smith.path("/runs")).await.expect(200)["data"], json!([]));
+            for (part, ..) in taken {
+                assert_eq!(smith.run(&with(part)).await["status"], "completed");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_thread_goes_on_with_a_provider_that_does_not_take_what_was_sent_before() {
     both(async |server| {
         let upstream = Upstream::start().await;

@@ -108,6 +108,26 @@ async fn a_loopback_server_is_refused_under_public_and_reached_otherwise() {
 }
 
 #[tokio::test]
+async fn an_address_for_others_to_call_is_checked_where_its_name_leads_to_now() {
+    let look_up = async |policy, host: &str, answer: &str| {
+        client(policy, Names::new(&[answer])).look_up(&url(host, 443, "/a.png")).await
+    };
+    assert_eq!(look_up(Policy::Public, "files.test", "93.184.216.34").await, Ok(()));
+    for (policy, host, answer) in [
+        (Policy::Public, "files.test", "10.0.0.1"),
+        (Policy::Public, "10.0.0.1", "93.184.216.34"),
+        (Policy::LocalToo, "metadata.test", "169.254.169.254"),
+    ] {
+        let refused = look_up(policy, host, answer).await;
+        assert!(matches!(refused, Err(Refusal::Address { .. })), "{host}: {refused:?}");
+    }
+    assert_eq!(look_up(Policy::Any, "metadata.test", "169.254.169.254").await, Ok(()));
+    // Whoever calls it finds out.
+    let egress = Egress::new().unwrap().client(Policy::Public, TIMEOUTS).unwrap();
+    assert_eq!(egress.look_up(&url("nobody.invalid", 443, "/")).await, Ok(()));
+}
+
+#[tokio::test]
 async fn the_name_of_this_machine_is_checked_as_the_system_resolves_it() {
     let address = server().await;
     let egress = Egress::new().unwrap();
