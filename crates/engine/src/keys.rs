@@ -66,7 +66,7 @@ impl Keys {
             return Ok(scripted(model, route));
         }
         let keys = project.usable_model_keys(smith).await?;
-        let model = if is_default(model) { self.default_model(&keys) } else { model.to_owned() };
+        let model = if is_default(model) { self.default_model(&keys)? } else { model.to_owned() };
         let route = route(&model, || self.source(&keys, Provider::OpenaiCompatible).is_some())?;
         if route.provider == Provider::Scripted {
             return Ok(scripted(&model, route));
@@ -99,13 +99,21 @@ impl Keys {
         self.is_hosted(provider).then_some(KeySource::Hosted)
     }
 
-    /// The server's setting; else the flagship of the first provider with a key; else the script.
-    fn default_model(&self, keys: &ModelKeys) -> String {
+    /// The server's setting; else the flagship of the first provider with a key; else, without any key, the script.
+    fn default_model(&self, keys: &ModelKeys) -> Result<String, Problem> {
         if let Some(model) = &self.default_model {
-            return model.to_string();
+            return Ok(model.to_string());
         }
-        let usable = Provider::ALL.iter().filter(|provider| self.source(keys, **provider).is_some());
-        usable.filter_map(|provider| provider.flagship()).next().unwrap_or(SCRIPTED_DEFAULT).to_owned()
+        let mut usable = Provider::ALL.iter().filter(|provider| self.source(keys, **provider).is_some());
+        let flagship = usable.clone().find_map(|provider| provider.flagship());
+        match flagship {
+            Some(flagship) => Ok(flagship.to_owned()),
+            // Whoever has set a key does not want to be answered by a script without a word.
+            None if usable.next().is_some() => {
+                Err(Problem::new(Code::UnknownProvider, NO_DEFAULT).at("model"))
+            }
+            None => Ok(SCRIPTED_DEFAULT.to_owned()),
+        }
     }
 
     fn credentials(&self, keys: &ModelKeys, provider: Provider) -> Result<Credentials, Problem> {
@@ -128,6 +136,9 @@ impl Keys {
         Err(key_missing(provider))
     }
 }
+
+const NO_DEFAULT: &str = "No model is named, and the only key is one of an OpenAI-compatible server, whose models are not known \
+    here. Set the `model` of the smith or its agent, such as `openai_compatible/llama3`, or the server's `default_model`.";
 
 fn is_default(model: &str) -> bool {
     model.is_empty() || model == DEFAULT_MODEL

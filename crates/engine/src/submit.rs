@@ -55,6 +55,8 @@ pub struct Submitted {
     pub thread_id: String,
     /// The seq from which on the frames are that follow it.
     pub from: u64,
+    /// Whether it was taken before, so that nothing was done now.
+    pub repeats: bool,
 }
 
 /// What becomes of one try.
@@ -219,7 +221,7 @@ impl Engine {
             Appended::KeyTaken => return Ok(Tried::Done),
             Appended::Kept | Appended::KeptAndAnotherWaits => {}
         }
-        let submitted = Submitted { thread_id: saved.record.thread_id.clone(), from };
+        let submitted = Submitted { thread_id: saved.record.thread_id.clone(), from, repeats: false };
         if let Some(place) = place {
             saved.record.status = Status::Running;
             saved.record.owner = Some(node);

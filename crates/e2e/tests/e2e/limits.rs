@@ -210,7 +210,8 @@ async fn runs_of_a_node_are_bounded() {
 #[tokio::test]
 async fn a_run_that_nobody_could_follow_is_not_started() {
     for engine in BOTH {
-        let busy = Busy::start(Setup::on(engine).with_variable("INGRAM_ENGINE_MAX_FOLLOWERS", "1")).await;
+        let setup = Setup::on(engine).with_variable("INGRAM_DEFAULT_MODEL", "openai_compatible/mock");
+        let busy = Busy::start(setup.with_variable("INGRAM_ENGINE_MAX_FOLLOWERS", "1")).await;
         let admin = busy.server.admin();
         let events = busy.smith.path(&format!("/runs/{}/events", busy.stream.header("ic-run-id")));
         is_refused(&admin.get(&events).await);

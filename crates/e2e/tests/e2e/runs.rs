@@ -150,6 +150,20 @@ async fn a_run_without_a_key_is_refused_and_not_stored() {
 }
 
 #[tokio::test]
+async fn a_run_that_brought_nothing_of_its_own_cannot_be_replayed() {
+    both(async |server| {
+        let smith = server.smith(json!({})).await;
+        smith.run(&json!({"input": "Hello", "thread_id": "t"})).await;
+        let more = smith.run(&json!({"input": [], "thread_id": "t"})).await;
+        let replay = smith.path(&format!("/runs/{}/replay", more["id"].as_str().unwrap()));
+        let answer = server.admin().post(&replay, &json!({})).await;
+        answer.expect_error(422, "replay_unsupported");
+        assert_eq!(server.admin().get("/v1/runs").await.expect(200)["data"].as_array().unwrap().len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn bad_input_is_named_and_leaves_nothing() {
     both(async |server| {
         let smith = server.smith(json!({})).await;

@@ -82,6 +82,20 @@ async fn the_default_model_follows_the_setting_then_the_keys_then_the_script() {
 }
 
 #[tokio::test]
+async fn a_key_of_a_compatible_server_alone_makes_no_default_model() {
+    let Setup { project, smith, _directory } = setup().await;
+    let keys = Keys::new(HostedKeys::default(), None);
+    let url = "http://127.0.0.1:11434/v1";
+    project.put_model_key(KeyOwner::Project, Provider::OpenaiCompatible, "any", Some(url)).await.unwrap();
+    let refusal = keys.choose(&project, Some(smith), "default").await.unwrap_err();
+    assert_eq!((refusal.code, refusal.param.as_deref()), (Code::UnknownProvider, Some("model")));
+    assert!(refusal.message.contains("default_model"), "{}", refusal.message);
+    let set = Keys::new(HostedKeys::default(), Some("llama3".into()));
+    let choice = set.choose(&project, Some(smith), "default").await.unwrap();
+    assert_eq!(choice.route, Route { provider: Provider::OpenaiCompatible, model: "llama3".into() });
+}
+
+#[tokio::test]
 async fn an_unknown_model_goes_to_the_compatible_endpoint_that_resolves() {
     let Setup { project, smith, _directory } = setup().await;
     let keys = Keys::new(HostedKeys::default(), None);

@@ -45,7 +45,7 @@ impl Engine {
             "pending" => Ok(Before::Open { expires_at: found.expires_at }),
             status if status == wanted => {
                 let thread_id = record.thread_id.clone();
-                Ok(Before::Decided(Submitted { thread_id, from: record.next_seq }))
+                Ok(Before::Decided(Submitted { thread_id, from: record.next_seq, repeats: true }))
             }
             status => {
                 let message = format!("The approval was {status} already; that is not taken back.");

@@ -59,6 +59,11 @@ pub(crate) async fn replay(
                        request again.";
         return Err(Problem::new(Code::ReplayUnsupported, message).into());
     }
+    if record.request.input.is_empty() && record.request.overlay.past.is_empty() {
+        let message = "This run went on with what its thread held and brought no input of its own, so there is nothing to replay on a \
+                       fresh one. Replay the run before it.";
+        return Err(Problem::new(Code::ReplayUnsupported, message).into());
+    }
     let smith = project.smith(record.smith).await?.ok_or_else(|| Problem::not_found("smith"))?;
     let recorded = project.run_config(record.id).await.map_err(|error| {
         if error.is_damage() {

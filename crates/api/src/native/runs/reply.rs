@@ -81,6 +81,15 @@ pub(super) async fn answer(
     Ok(response)
 }
 
+/// Answers with the run as it stands.
+pub(super) async fn current(project: &ProjectStore, run: RunId) -> Result<Response, ApiError> {
+    let record = project.run(run).await?.ok_or_else(|| Problem::not_found("run"))?;
+    let thread_id = record.thread_id.clone();
+    let mut response = Json(RunOut::from(record)).into_response();
+    name_run(&mut response, run, &thread_id);
+    Ok(response)
+}
+
 /// Says of a run that was started that it goes on, though its caller cannot be told how.
 pub(crate) fn goes_on(problem: Problem, run: RunId) -> Problem {
     let mut problem = problem.after_work();

@@ -123,6 +123,10 @@ pub(crate) async fn submit(
         // The same request was faster elsewhere.
         return reply::repeated(&project, &once, wanted).await?.ok_or_else(|| Problem::internal().into());
     };
+    if submitted.repeats && wanted == Wanted::Record {
+        // Whoever waits for the run waits already; this one asks how it stands.
+        return reply::current(&project, record.id).await;
+    }
     let told = Told { run: record.id, thread_id: submitted.thread_id, from: submitted.from };
     let answer = reply::answer(&app, &project, &seal, told, wanted, seat).await;
     answer.map_err(|problem| taken(problem, record.id).into())

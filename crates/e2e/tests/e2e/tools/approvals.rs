@@ -4,7 +4,7 @@ use e2e::{Engine, Server, Setup, Smith, both};
 use insta::assert_json_snapshot;
 use serde_json::{Value, json};
 use testkit::receiver::Receiver;
-use testkit::upstream::{Reply, Upstream};
+use testkit::upstream::{Gate, Reply, Upstream};
 
 use super::{asks_for, events, register, results, smith_with, submit, submit_path};
 use crate::support::{entries, id, pages, redacted};
@@ -127,6 +127,33 @@ async fn edited_arguments_are_checked_used_and_told() {
             (&approval["args"], &approval["edited_args"]),
             (&json!({"amount": 12}), &json!({"amount": 5}))
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_decision_that_is_sent_again_is_answered_with_the_run_as_it_stands() {
+    both(async |server| {
+        let Gated { receiver, upstream: _upstream, smith } = gated(&server, "end").await;
+        let gate = Gate::hold();
+        receiver.through(&gate);
+        let paused = smith.run(&Smith::says("Refund order 12")).await;
+        let approve = decision(&paused, "approve");
+        let first = submit(&server, &smith, &paused, &approve);
+        let again = async {
+            receiver.wait_for(1).await;
+            let standing = submit(&server, &smith, &paused, &approve).await;
+            assert_eq!(standing["status"], "running", "it does not wait for the call");
+            let path = submit_path(&smith, &paused);
+            let opposite = server.admin().post(&path, &decision(&paused, "reject")).await;
+            opposite.expect_error(409, "run_not_paused");
+            gate.open();
+        };
+        let (first, ()) = futures::join!(first, again);
+        assert_eq!(first["status"], "completed");
+        let standing = submit(&server, &smith, &paused, &approve).await;
+        assert_eq!(standing, first);
+        assert_eq!(receiver.received().len(), 1);
     })
     .await;
 }
