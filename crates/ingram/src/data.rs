@@ -5,11 +5,11 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use vault::{Ids, MasterKey};
 use zeroize::Zeroizing;
 
-use crate::config::Settings;
+use crate::config::Config;
 
 const LOCK: &str = "server.lock";
 /// More than any form of a key has.
@@ -53,13 +53,18 @@ pub(crate) fn lock(folder: &Path) -> anyhow::Result<Lock> {
 }
 
 /// Reads the master key from where the settings say, or makes one on the first start.
-pub(crate) fn master_key(settings: &Settings, ids: &Ids) -> anyhow::Result<MasterKey> {
+pub(crate) fn master_key(config: &Config, ids: &Ids) -> anyhow::Result<MasterKey> {
+    let Config { settings, places, .. } = config;
     if let Some(text) = &settings.master_key {
-        return MasterKey::parse(text.expose()).context("`master_key` (INGRAM_MASTER_KEY) is not usable");
+        let key = MasterKey::parse(text.expose());
+        return key.with_context(|| format!("{}: the master key is not usable", places.label("master_key")));
     }
     let path = settings.master_key_path();
+    if settings.master_key_file.is_some() {
+        return read_key(&path).with_context(|| places.label("master_key_file"));
+    }
     match read_key(&path) {
-        Err(error) if is_missing(&error) && settings.master_key_file.is_none() => {
+        Err(error) if is_missing(&error) => {
             let database = settings.data.join("ingram.db");
             if settings.database_url.is_none() && database.exists() {
                 bail!(
@@ -73,6 +78,20 @@ pub(crate) fn master_key(settings: &Settings, ids: &Ids) -> anyhow::Result<Maste
         }
         outcome => outcome,
     }
+}
+
+/// Turns an error of the database into one that names where the master key is from, if that key is what is wrong.
+pub(crate) fn name_key(config: &Config, error: store::Error) -> anyhow::Error {
+    let Config { settings, places, .. } = config;
+    if !matches!(error, store::Error::OtherMasterKey { .. }) {
+        return error.into();
+    }
+    let origin = match (&settings.master_key, &settings.master_key_file) {
+        (Some(_), _) => places.label("master_key"),
+        (None, Some(_)) => places.label("master_key_file"),
+        (None, None) => settings.master_key_path().display().to_string(),
+    };
+    anyhow!("{origin}: {error}")
 }
 
 /// Reads a key file. Others than the owner must not be able to.
@@ -144,46 +163,51 @@ mod tests {
     use vault::SystemClock;
 
     use super::*;
+    use crate::config::{Environment, Overrides, Settings};
 
     fn ids() -> Ids {
         Ids::new(Arc::new(SystemClock))
     }
 
-    fn settings(folder: &Path) -> Settings {
-        Settings { data: folder.join("data"), ..Settings::default() }
+    fn config(folder: &Path) -> Config {
+        let settings = Settings { data: folder.join("data"), ..Settings::default() };
+        Config { settings, ..Config::default() }
     }
 
     #[test]
     fn the_first_start_makes_a_folder_and_a_key_for_the_owner_only() {
         let folder = tempfile::tempdir().unwrap();
-        let settings = settings(folder.path());
+        let config = config(folder.path());
+        let settings = &config.settings;
         prepare(&settings.data).unwrap();
-        let key = master_key(&settings, &ids()).unwrap();
+        let key = master_key(&config, &ids()).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&settings.data), 0o700);
         assert_eq!(mode(&settings.master_key_path()), 0o600);
-        assert_eq!(master_key(&settings, &ids()).unwrap().fingerprint(), key.fingerprint());
+        assert_eq!(master_key(&config, &ids()).unwrap().fingerprint(), key.fingerprint());
         assert_eq!(fs::read_dir(&settings.data).unwrap().count(), 1);
     }
 
     #[test]
     fn a_key_that_others_can_read_is_refused_with_what_to_do() {
         let folder = tempfile::tempdir().unwrap();
-        let settings = settings(folder.path());
+        let config = config(folder.path());
+        let settings = &config.settings;
         prepare(&settings.data).unwrap();
-        master_key(&settings, &ids()).unwrap();
+        master_key(&config, &ids()).unwrap();
         fs::set_permissions(settings.master_key_path(), Permissions::from_mode(0o640)).unwrap();
-        let error = master_key(&settings, &ids()).unwrap_err().to_string();
+        let error = master_key(&config, &ids()).unwrap_err().to_string();
         assert!(error.contains("mode 640") && error.contains("chmod 600"), "{error}");
     }
 
     #[test]
     fn a_database_without_its_key_gets_no_new_one() {
         let folder = tempfile::tempdir().unwrap();
-        let settings = settings(folder.path());
+        let config = config(folder.path());
+        let settings = &config.settings;
         prepare(&settings.data).unwrap();
         fs::write(settings.data.join("ingram.db"), "").unwrap();
-        let error = master_key(&settings, &ids()).unwrap_err().to_string();
+        let error = master_key(&config, &ids()).unwrap_err().to_string();
         assert!(error.contains("restore the key file"), "{error}");
         assert!(!settings.master_key_path().exists());
     }
@@ -192,9 +216,33 @@ mod tests {
     fn a_key_file_that_was_named_must_be_there() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("named.key");
-        let settings = Settings { master_key_file: Some(path.clone()), ..settings(folder.path()) };
-        assert!(master_key(&settings, &ids()).is_err());
+        let mut config = config(folder.path());
+        config.settings.master_key_file = Some(path.clone());
+        assert!(master_key(&config, &ids()).is_err());
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_key_that_is_not_usable_names_where_it_came_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let clean = |text: String| text.replace(&folder.path().display().to_string(), "DIR");
+        let check = |text: &str, variable: Option<&str>, place: &str, wrong: &str| {
+            let file = folder.path().join("ingram.toml");
+            fs::write(&file, text).unwrap();
+            let overrides = Overrides { config: Some(file), ..Overrides::default() };
+            let environment: Environment = variable.map(|name| (name, "hush")).into_iter().collect();
+            let config = Config::load(&environment, &overrides).unwrap();
+            let told = clean(format!("{:#}", master_key(&config, &ids()).unwrap_err()));
+            assert!(told.starts_with(&format!("{place}: {wrong}")), "{told}");
+            let other = store::Error::OtherMasterKey { stored: "a".into(), given: "b".into() };
+            let told = clean(name_key(&config, other).to_string());
+            assert!(told.starts_with(&format!("{place}: the database was filled under another")), "{told}");
+        };
+        let (key, path) = ("the master key is not usable", "the master key file hush cannot be read");
+        check("master_key = \"hush\"", None, "DIR/ingram.toml: `master_key`", key);
+        check("", Some("INGRAM_MASTER_KEY"), "INGRAM_MASTER_KEY", key);
+        check("master_key_file = \"hush\"", None, "DIR/ingram.toml: `master_key_file`", path);
+        check("", Some("INGRAM_MASTER_KEY_FILE"), "INGRAM_MASTER_KEY_FILE", path);
     }
 
     #[test]

@@ -121,6 +121,31 @@ fn a_setting_that_is_wrong_ends_the_start() {
 }
 
 #[test]
+fn every_command_names_where_a_wrong_value_came_from() {
+    let folder = tempfile::tempdir().unwrap();
+    for line in ["serve --listen 127.0.0.1:0", "token create --admin", "doctor"] {
+        let told = |variable: &str, value: &str| {
+            let Output { status, stdout, stderr } =
+                ingram(folder.path(), line).env(variable, value).output().unwrap();
+            assert_eq!(status.code(), Some(1), "{line}");
+            String::from_utf8([stdout, stderr].concat()).unwrap()
+        };
+        let text = told("INGRAM_HTTP_MAX_REQUESTS", "0");
+        assert!(text.contains("  INGRAM_HTTP_MAX_REQUESTS: expected a number above 0\n"), "{line}: {text}");
+        let text = told("INGRAM_MASTER_KEY", "hush");
+        assert!(text.contains("INGRAM_MASTER_KEY: the master key is not usable"), "{line}: {text}");
+        assert!(!text.contains("hush"), "{line}: {text}");
+    }
+    let (code, _, log) = output(folder.path(), "token create --admin --database-url host");
+    assert_eq!(code, 1);
+    assert!(log.contains("--database-url: expected an address that begins with postgres://"), "{log}");
+    std::fs::write(folder.path().join("ingram.toml"), "scripts = \"nowhere\"\n").unwrap();
+    let (code, out, _) = output(folder.path(), "doctor");
+    assert_eq!(code, 1, "{out}");
+    assert!(out.contains("ingram.toml: `scripts`: nowhere cannot be read"), "{out}");
+}
+
+#[test]
 fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let (code, out, _) = output(folder.path(), "doctor");

@@ -73,15 +73,15 @@ pub(super) async fn doctor(
 
 async fn examine(config: &Config, online: bool) -> Vec<Finding> {
     let settings = &config.settings;
-    let mut findings = vec![folder(settings), scripts(settings)];
-    let key = master_key(settings);
+    let mut findings = vec![folder(settings), scripts(config)];
+    let key = master_key(config);
     findings.push(match &key {
         Ok(Some(key)) => fine("master key", format!("fingerprint {}", key.fingerprint())),
         Ok(None) => note("master key", "not made yet; the first start of the server makes it"),
         Err(error) => wrong("master key", format!("{error:#}")),
     });
     match key {
-        Ok(Some(key)) => findings.extend(database(settings, key).await),
+        Ok(Some(key)) => findings.extend(database(config, key).await),
         _ => findings.push(note("database", "not looked at: there is no usable master key")),
     }
     findings.extend(providers(config, online).await);
@@ -107,26 +107,28 @@ fn folder(settings: &Settings) -> Finding {
     }
 }
 
-fn scripts(settings: &Settings) -> Finding {
+fn scripts(config: &Config) -> Finding {
     let check = "scripts";
-    let Some(folder) = settings.scripts() else { return fine(check, "the built-in ones") };
+    let Some(folder) = config.settings.scripts() else { return fine(check, "the built-in ones") };
     match Scripts::load(folder) {
         Ok(scripts) => fine(check, scripts.names().collect::<Vec<_>>().join(", ")),
-        Err(error) => wrong(check, error),
+        Err(error) => wrong(check, format!("{}: {error}", config.places.label("scripts"))),
     }
 }
 
 /// Reads the master key, and makes none.
-fn master_key(settings: &Settings) -> anyhow::Result<Option<MasterKey>> {
+fn master_key(config: &Config) -> anyhow::Result<Option<MasterKey>> {
+    let settings = &config.settings;
     let is_missing = settings.master_key.is_none() && !settings.master_key_path().exists();
     let has_database = settings.database_url.is_none() && settings.data.join("ingram.db").exists();
     if is_missing && settings.master_key_file.is_none() && !has_database {
         return Ok(None);
     }
-    data::master_key(settings, &ids()).map(Some)
+    data::master_key(config, &ids()).map(Some)
 }
 
-async fn database(settings: &Settings, key: MasterKey) -> Vec<Finding> {
+async fn database(config: &Config, key: MasterKey) -> Vec<Finding> {
+    let Config { settings, places, .. } = config;
     let check = "database";
     if settings.database_url.is_none() && !settings.data.join("ingram.db").exists() {
         return vec![note(check, "not there yet; the first start of the server makes it")];
@@ -135,13 +137,18 @@ async fn database(settings: &Settings, key: MasterKey) -> Vec<Finding> {
     let store = match Store::open_with(&settings.database(), Upgrade::Never, key, ids()).await {
         Ok(store) => store,
         Err(error) => {
-            return vec![wrong(
-                check,
-                format!("{error}; check `database_url`, and that the database is up and has room"),
-            )];
+            let text = match settings.database_url {
+                Some(_) => {
+                    let place = places.label("database_url");
+                    format!("{place}: {error}; check this address, and that the database is up and has room")
+                }
+                None => format!("{error}; check that the data folder can be written and has room"),
+            };
+            return vec![wrong(check, text)];
         }
     };
-    let findings = inside(&store).await.unwrap_or_else(|error| vec![wrong(check, error)]);
+    let found = inside(&store).await;
+    let findings = found.unwrap_or_else(|error| vec![wrong(check, data::name_key(config, error))]);
     store.db().close().await;
     findings
 }

@@ -35,7 +35,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> anyhow::Result<ExitCode> {
         Command::Token { command: TokenCommand::Create { place, token } } => {
             let config = Config::load(environment, &overrides(place))?;
             logging::start("warn");
-            let text = block_on(token::create(config.settings, token))?;
+            let text = block_on(token::create(config, token))?;
             say(&text)?;
             Ok(ExitCode::SUCCESS)
         }

@@ -7,7 +7,7 @@ use store::tokens::{Minted, NewToken};
 use store::{ProjectStore, Store, Upgrade};
 
 use crate::cli;
-use crate::config::Settings;
+use crate::config::Config;
 use crate::server::open_store;
 
 /// How long a smith token is valid at most, and unless something else is said, in seconds.
@@ -15,8 +15,8 @@ const SMITH_LONGEST: u32 = 86_400;
 const SMITH_USUAL: u32 = 3_600;
 
 /// Mints a token and returns its text. Works beside a running server too, whose schema it does not touch.
-pub(super) async fn create(settings: Settings, token: cli::NewToken) -> anyhow::Result<String> {
-    let store = open_store(&settings, Upgrade::OnlyFirst).await?;
+pub(super) async fn create(config: Config, token: cli::NewToken) -> anyhow::Result<String> {
+    let store = open_store(&config, Upgrade::OnlyFirst).await?;
     let minted = mint(&store, token).await;
     store.db().close().await;
     Ok(minted?.text)

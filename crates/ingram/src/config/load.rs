@@ -8,7 +8,7 @@ use figment::providers::{Format as _, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
-use super::{Environment, Settings, hosted, names};
+use super::{Environment, Places, Settings, hosted, names, places};
 
 const FILE: &str = "ingram.toml";
 const PREFIX: &str = "INGRAM_";
@@ -45,7 +45,10 @@ impl fmt::Display for Invalid {
 
 impl std::error::Error for Invalid {}
 
-pub(super) fn settings(environment: &Environment, overrides: &Overrides) -> Result<Settings, Invalid> {
+pub(super) fn settings(
+    environment: &Environment,
+    overrides: &Overrides,
+) -> Result<(Settings, Places), Invalid> {
     let mut figment = Figment::new();
     if let Some(file) = file(environment, overrides)? {
         figment = figment.merge(Toml::file_exact(file));
@@ -54,8 +57,12 @@ pub(super) fn settings(environment: &Environment, overrides: &Overrides) -> Resu
         figment = figment.merge(one);
     }
     let settings: Settings = figment.extract().map_err(explain)?;
-    check(&settings)?;
-    Ok(settings)
+    let places = Places::of(&figment);
+    let faults = check(&settings);
+    if faults.is_empty() {
+        return Ok((settings, places));
+    }
+    Err(Invalid(faults.iter().map(|fault| fault.in_words(&places)).collect()))
 }
 
 /// Finds the configuration file. The one with the usual name may be missing, one that is named may not.
@@ -140,13 +147,7 @@ fn explain(error: figment::Error) -> Invalid {
 }
 
 fn explain_one(fault: &figment::Error) -> String {
-    let place = match &fault.metadata {
-        Some(metadata) => match metadata.source.as_ref().and_then(|source| source.file_path()) {
-            Some(path) => path.display().to_string(),
-            None => metadata.name.to_string(),
-        },
-        None => FILE.to_owned(),
-    };
+    let place = fault.metadata.as_ref().map_or_else(|| FILE.to_owned(), places::place);
     let wrong = match &fault.kind {
         Kind::UnknownField(name, known) => {
             let known = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
@@ -169,10 +170,10 @@ fn explain_one(fault: &figment::Error) -> String {
     let path = fault.path.join(".");
     // An unknown setting is named already.
     let is_named = matches!(fault.kind, Kind::UnknownField(..));
-    if is_named || path.is_empty() || place == names::variable(&path) || place.starts_with("--") {
+    if is_named || path.is_empty() {
         return format!("{place}: {wrong}");
     }
-    format!("{place}: `{path}`: {wrong}")
+    format!("{}: {wrong}", places::label(&place, &path))
 }
 
 /// Says in plain words what a type takes.
@@ -198,21 +199,41 @@ fn kind(actual: &figment::error::Actual) -> &'static str {
     }
 }
 
+/// What is wrong with settings of which each has the right form.
+struct Fault {
+    settings: Vec<&'static str>,
+    wrong: &'static str,
+}
+
+impl Fault {
+    fn of(setting: &'static str, wrong: &'static str) -> Self {
+        Self { settings: vec![setting], wrong }
+    }
+
+    fn in_words(&self, places: &Places) -> String {
+        let labels: Vec<_> = self.settings.iter().map(|setting| places.label(setting)).collect();
+        format!("{}: {}", labels.join(" and "), self.wrong)
+    }
+}
+
 /// Checks what depends on more than one setting, or on more than the form of one.
-fn check(settings: &Settings) -> Result<(), Invalid> {
+fn check(settings: &Settings) -> Vec<Fault> {
     let mut faults = Vec::new();
     if settings.master_key.is_some() && settings.master_key_file.is_some() {
-        faults.push("set `master_key` or `master_key_file`, not both".to_owned());
+        faults.push(Fault {
+            settings: vec!["master_key", "master_key_file"],
+            wrong: "set one of them, not both",
+        });
     }
     if let Some(url) = &settings.database_url
         && !["postgres://", "postgresql://"].iter().any(|scheme| url.expose().starts_with(scheme))
     {
-        faults.push("`database_url`: expected an address that begins with postgres://".to_owned());
+        faults.push(Fault::of("database_url", "expected an address that begins with postgres://"));
     }
     if let Some(url) = &settings.tools.search.base_url
         && !hosted::is_web_address(url)
     {
-        faults.push("`tools.search.base_url`: expected an address such as https://host".to_owned());
+        faults.push(Fault::of("tools.search.base_url", "expected an address such as https://host"));
     }
     let not_zero = [
         ("http.max_body_bytes", settings.http.max_body_bytes),
@@ -229,11 +250,11 @@ fn check(settings: &Settings) -> Result<(), Invalid> {
         ("tools.webhook_max_bytes", settings.tools.webhook_max_bytes),
     ];
     let zeros = not_zero.into_iter().filter(|(_, value)| *value == 0);
-    faults.extend(zeros.map(|(name, _)| format!("`{name}`: expected a number above 0")));
-    if let Err(error) = tracing_subscriber::EnvFilter::try_new(&settings.log) {
-        faults.push(format!(
-            "`log`: {error}; write a level such as info, or directives such as info,engine=debug"
-        ));
+    faults.extend(zeros.map(|(name, _)| Fault::of(name, "expected a number above 0")));
+    // The error of the filter is left out: it can quote the value, and says less than what is expected.
+    if tracing_subscriber::EnvFilter::try_new(&settings.log).is_err() {
+        faults
+            .push(Fault::of("log", "expected a level such as info, or directives such as info,engine=debug"));
     }
-    if faults.is_empty() { Ok(()) } else { Err(Invalid(faults)) }
+    faults
 }

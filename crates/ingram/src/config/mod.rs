@@ -8,6 +8,7 @@ mod environment;
 mod hosted;
 mod load;
 mod names;
+mod places;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ use store::{DbOptions, Location};
 
 pub use environment::Environment;
 pub use load::{Invalid, Overrides};
+pub use places::Places;
 
 /// Everything that can be set.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -128,19 +130,20 @@ impl Default for Connections {
     }
 }
 
-/// The settings, and the keys of providers that the environment holds.
-#[derive(Clone)]
+/// The settings with where each came from, and the keys of providers that the environment holds.
+#[derive(Clone, Default)]
 pub struct Config {
     pub settings: Settings,
+    pub places: Places,
     pub hosted: HostedKeys,
 }
 
 impl Config {
     /// Reads the configuration. What is wrong is reported all at once.
     pub fn load(environment: &Environment, overrides: &Overrides) -> Result<Self, Invalid> {
-        let mut settings = load::settings(environment, overrides)?;
+        let (mut settings, places) = load::settings(environment, overrides)?;
         hosted::find_search_key(environment, &mut settings.tools.search);
-        Ok(Self { settings, hosted: hosted::keys(environment)? })
+        Ok(Self { settings, places, hosted: hosted::keys(environment)? })
     }
 }
 

@@ -71,13 +71,85 @@ fn a_wrong_value_names_where_it_came_from() {
         "INGRAM_HTTP_MAX_REQUESTS: expected a whole number, 0 or more, found a text",
     );
     check(
-        fault("", &[("INGRAM_HTTP_MAX_REQUESTS", "0")], Overrides::default()),
-        "`http.max_requests`: expected a number above 0",
-    );
-    check(
         fault("", &[("OPENAI_API_KEY", "sk"), ("OPENAI_BASE_URL", "host")], Overrides::default()),
         "OPENAI_BASE_URL: expected an address such as https://host/v1",
     );
+}
+
+#[test]
+fn a_value_that_is_out_of_bounds_names_where_it_came_from() {
+    let check = |text: &str, variables: &[(&str, &str)], expected: &[&str]| {
+        let told = fault(text, variables, Overrides::default());
+        let expected: String = expected.iter().map(|fault| format!("\n  {fault}")).collect();
+        assert_eq!(told, format!("the configuration is not usable{expected}"));
+    };
+    let zero = "expected a number above 0";
+    check("", &[("INGRAM_HTTP_MAX_REQUESTS", "0")], &[&format!("INGRAM_HTTP_MAX_REQUESTS: {zero}")]);
+    check(
+        "[http]\nmax_exports = 0\nmax_requests = 0\n[tools]\nfetch_max_bytes = 0",
+        &[("INGRAM_HTTP_MAX_EXPORTS", "8")],
+        &[
+            &format!("DIR/ingram.toml: `http.max_requests`: {zero}"),
+            &format!("DIR/ingram.toml: `tools.fetch_max_bytes`: {zero}"),
+        ],
+    );
+    let postgres = "expected an address that begins with postgres://";
+    check("database_url = \"mysql://host\"", &[], &[&format!("DIR/ingram.toml: `database_url`: {postgres}")]);
+    check("", &[("INGRAM_DATABASE_URL", "host")], &[&format!("INGRAM_DATABASE_URL: {postgres}")]);
+    let search = "expected an address such as https://host";
+    check(
+        "[tools.search]\nbase_url = \"host\"",
+        &[],
+        &[&format!("DIR/ingram.toml: `tools.search.base_url`: {search}")],
+    );
+    check(
+        "",
+        &[("INGRAM_TOOLS_SEARCH_BASE_URL", "host")],
+        &[&format!("INGRAM_TOOLS_SEARCH_BASE_URL: {search}")],
+    );
+    let log = "expected a level such as info, or directives such as info,engine=debug";
+    check("log = \"a=b=c\"", &[], &[&format!("DIR/ingram.toml: `log`: {log}")]);
+    check("", &[("INGRAM_LOG", "a=b=c")], &[&format!("INGRAM_LOG: {log}")]);
+}
+
+#[test]
+fn a_flag_that_is_out_of_bounds_is_named_and_not_what_it_replaced() {
+    let flag = Overrides { database_url: Some("mysql://host".into()), ..Overrides::default() };
+    let told = fault("database_url = \"a\"", &[("INGRAM_DATABASE_URL", "b")], flag);
+    let expected = "\n  --database-url: expected an address that begins with postgres://";
+    assert!(told.ends_with(expected) && told.lines().count() == 2, "{told}");
+}
+
+#[test]
+fn two_settings_that_exclude_each_other_are_both_named_with_their_places() {
+    let check = |text: &str, variables: &[(&str, &str)], expected: &str| {
+        let told = fault(text, variables, Overrides::default());
+        assert_eq!(told, format!("the configuration is not usable\n  {expected}: set one of them, not both"));
+    };
+    let (key, path) = (("INGRAM_MASTER_KEY", "hush"), ("INGRAM_MASTER_KEY_FILE", "/a"));
+    check("", &[key, path], "INGRAM_MASTER_KEY and INGRAM_MASTER_KEY_FILE");
+    check("master_key_file = \"a\"", &[key], "INGRAM_MASTER_KEY and DIR/ingram.toml: `master_key_file`");
+    check(
+        "master_key = \"a\"\nmaster_key_file = \"a\"",
+        &[],
+        "DIR/ingram.toml: `master_key` and DIR/ingram.toml: `master_key_file`",
+    );
+}
+
+#[test]
+fn a_setting_is_named_by_the_last_place_that_has_set_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let overrides =
+        Overrides { data: Some("x".into()), ..file(folder.path(), "listen = \"[::1]:1\"\ndata = \"y\"") };
+    let environment: Environment =
+        [("INGRAM_SCRIPTS", "s"), ("IC_METRICS_TOKEN", "m"), ("INGRAM_DATA", "z")].into_iter().collect();
+    let places = Config::load(&environment, &overrides).unwrap().places;
+    let path = folder.path().join("ingram.toml");
+    assert_eq!(places.label("listen"), format!("{}: `listen`", path.display()));
+    assert_eq!(places.label("data"), "--data");
+    assert_eq!(places.label("scripts"), "INGRAM_SCRIPTS");
+    assert_eq!(places.label("metrics_token"), "IC_METRICS_TOKEN: `metrics_token`");
+    assert_eq!(places.label("log"), "`log`", "nothing has set it");
 }
 
 #[test]
@@ -97,7 +169,9 @@ fn a_fault_never_shows_a_secret() {
     let text = fault("master_key = \"hush\nlisten = 1", &[], Overrides::default());
     assert!(!text.contains("hush") && text.contains("line 1"), "{text}");
     let text = fault("", &[("INGRAM_DATABASE_URL", "mysql://me:hush@host")], Overrides::default());
-    assert!(!text.contains("hush") && text.contains("database_url"), "{text}");
+    assert!(!text.contains("hush") && text.contains("INGRAM_DATABASE_URL"), "{text}");
+    let text = fault("", &[("INGRAM_LOG", "hush=hush=hush,a[hush")], Overrides::default());
+    assert!(!text.contains("hush") && text.contains("INGRAM_LOG"), "{text}");
     let settings = load(&[("INGRAM_MASTER_KEY", "hush")], &Overrides::default()).unwrap();
     assert!(!format!("{settings:?}").contains("hush"));
 }
@@ -133,10 +207,6 @@ fn the_key_for_searches_comes_from_the_settings_or_from_the_providers_own_variab
         key("t-1")
     );
     assert_eq!(search(&[("BRAVE_API_KEY", "b-1")]), tools::Search::default());
-    let refused = fault("[tools.search]\nbase_url = \"host\"", &[], Overrides::default());
-    assert!(refused.contains("`tools.search.base_url`: expected an address"), "{refused}");
-    let refused = fault("[tools]\nfetch_max_bytes = 0", &[], Overrides::default());
-    assert!(refused.contains("`tools.fetch_max_bytes`: expected a number above 0"), "{refused}");
 }
 
 /// A row of the tables in `docs/configuration.md`: setting, default as it is written in the file.

@@ -45,7 +45,7 @@ pub struct Server {
 impl Server {
     /// Builds a server: data folder and key, database, models, engine, routes, and the address to listen on.
     pub async fn build(config: &Config) -> anyhow::Result<Self> {
-        let Config { settings, hosted } = config;
+        let Config { settings, hosted, .. } = config;
         let metrics = measure::start()?;
         let lock = settings
             .uses_data()
@@ -53,9 +53,9 @@ impl Server {
         let lock = lock.transpose()?;
         // Bound before anything else is built: an address that is taken is the most common mistake.
         let listener = Listener::bind(settings.listen, &settings.server)?;
-        let store = open_store(settings, Upgrade::Always).await?;
+        let store = open_store(config, Upgrade::Always).await?;
         let egress = Egress::new()?;
-        let models = models(settings, &egress, store.ids())?;
+        let models = models(config, &egress, store.ids())?;
         let tools = tools(settings, &egress, store.ids())?;
         let keys = Keys::new(hosted.clone(), settings.default_model.clone());
         let engine = Engine::new(store.clone(), keys, models, tools.clone(), settings.engine.clone()).await?;
@@ -111,21 +111,27 @@ impl Server {
 }
 
 /// Opens the database under its master key, and puts into it what every server has.
-pub(crate) async fn open_store(settings: &Settings, upgrade: Upgrade) -> anyhow::Result<Store> {
+pub(crate) async fn open_store(config: &Config, upgrade: Upgrade) -> anyhow::Result<Store> {
+    let Config { settings, places, .. } = config;
     let ids = Ids::new(Arc::new(SystemClock));
     if settings.uses_data() {
         data::prepare(&settings.data)?;
     }
-    let master = data::master_key(settings, &ids)?;
+    let master = data::master_key(config, &ids)?;
     let store = Store::open_with(&settings.database(), upgrade, master, ids).await;
-    let store = store.context("the database cannot be opened")?;
-    store.server().bootstrap().await.context("the database cannot be used")?;
+    let store = store.with_context(|| match settings.database_url {
+        Some(_) => format!("{}: the database cannot be opened", places.label("database_url")),
+        None => "the database cannot be opened".to_owned(),
+    })?;
+    let bootstrapped = store.server().bootstrap().await.map_err(|error| data::name_key(config, error));
+    bootstrapped.context("the database cannot be used")?;
     Ok(store)
 }
 
-fn models(settings: &Settings, egress: &Egress, ids: &Ids) -> anyhow::Result<Models> {
+fn models(config: &Config, egress: &Egress, ids: &Ids) -> anyhow::Result<Models> {
+    let Config { settings, places, .. } = config;
     let scripts = match settings.scripts() {
-        Some(folder) => Scripts::load(folder).context("`scripts` (INGRAM_SCRIPTS) is not usable")?,
+        Some(folder) => Scripts::load(folder).with_context(|| places.label("scripts"))?,
         None => Scripts::bundled(),
     };
     let tenants = Policy::for_tenants(settings.egress, settings.listen);

@@ -53,6 +53,18 @@ async fn a_database_of_another_key_is_refused() {
 }
 
 #[tokio::test]
+async fn scripts_that_cannot_be_read_name_where_their_folder_came_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let environment: Environment = [("INGRAM_SCRIPTS", "/nowhere")].into_iter().collect();
+    let data = folder.path().join("data").display().to_string();
+    let overrides =
+        Overrides { data: Some(data), listen: Some("127.0.0.1:0".into()), ..Overrides::default() };
+    let config = Config::load(&environment, &overrides).unwrap();
+    let error = Server::build(&config).await.err().unwrap();
+    assert!(format!("{error:#}").starts_with("INGRAM_SCRIPTS: /nowhere cannot be read"), "{error:#}");
+}
+
+#[tokio::test]
 async fn paths_that_are_not_encoded_are_just_not_found() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::build(&config(folder.path())).await.unwrap();
