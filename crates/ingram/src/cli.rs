@@ -18,7 +18,7 @@ pub enum Command {
     Serve {
         #[command(flatten)]
         place: Place,
-        /// The address to listen on, such as 127.0.0.1:8080.
+        /// The address or the name of the host to listen on, and the port, such as 127.0.0.1:8080.
         #[arg(long, value_name = "HOST:PORT")]
         listen: Option<String>,
     },
@@ -27,7 +27,7 @@ pub enum Command {
         #[command(subcommand)]
         command: TokenCommand,
     },
-    /// Check configuration, keys, database, clock and providers, and say what to do about what is wrong.
+    /// Check configuration, address, keys, database, clock and providers, and say what to do about what is wrong.
     Doctor {
         #[command(flatten)]
         place: Place,

@@ -146,11 +146,25 @@ fn every_command_names_where_a_wrong_value_came_from() {
 }
 
 #[test]
+fn a_host_without_an_address_ends_the_start_and_is_found_by_the_doctor() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = "there is no address for the host `nowhere.invalid`; check the name";
+    let (code, _, log) = output(folder.path(), "serve --listen nowhere.invalid:8080");
+    assert_eq!(code, 1);
+    assert!(log.contains(&format!("ingram: --listen: {missing}")), "{log}");
+    std::fs::write(folder.path().join("ingram.toml"), "listen = \"nowhere.invalid:8080\"\n").unwrap();
+    let (code, out, _) = output(folder.path(), "doctor");
+    assert_eq!(code, 1, "{out}");
+    assert!(out.contains(&format!("WRONG listen        ingram.toml: `listen`: {missing}")), "{out}");
+    assert_eq!(output(folder.path(), "token create --admin").0, 0, "a token needs no address");
+}
+
+#[test]
 fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let (code, out, _) = output(folder.path(), "doctor");
     assert_eq!(code, 0, "{out}");
-    assert!(out.contains("not there yet"), "{out}");
+    assert!(out.contains("not there yet") && out.contains("ok    listen        127.0.0.1:8080"), "{out}");
     assert!(!folder.path().join("data").exists(), "a look changes nothing");
 
     output(folder.path(), "token create --admin");

@@ -17,7 +17,7 @@ use store::{DbError, Schema, Store, Upgrade};
 use vault::{Ids, MasterKey, SystemClock};
 
 use super::say;
-use crate::config::{Config, Environment, Overrides, Settings};
+use crate::config::{Config, Environment, Listen, Overrides, Settings};
 use crate::data;
 
 /// How long a provider gets to answer.
@@ -73,7 +73,7 @@ pub(super) async fn doctor(
 
 async fn examine(config: &Config, online: bool) -> Vec<Finding> {
     let settings = &config.settings;
-    let mut findings = vec![folder(settings), scripts(config)];
+    let mut findings = vec![listen(config).await, folder(settings), scripts(config)];
     let key = master_key(config);
     findings.push(match &key {
         Ok(Some(key)) => fine("master key", format!("fingerprint {}", key.fingerprint())),
@@ -86,6 +86,19 @@ async fn examine(config: &Config, online: bool) -> Vec<Finding> {
     }
     findings.extend(providers(config, online).await);
     findings
+}
+
+/// Looks up where the server is to listen, and leaves the port to the server that may be running.
+async fn listen(config: &Config) -> Finding {
+    let (check, listen) = ("listen", &config.settings.listen);
+    match listen.addresses().await {
+        Ok(_) if matches!(listen, Listen::Address(_)) => fine(check, listen),
+        Ok(addresses) => {
+            let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            fine(check, format!("{listen} is {}", addresses.join(" or ")))
+        }
+        Err(error) => wrong(check, format!("{}: {error:#}", config.places.label("listen"))),
+    }
 }
 
 fn folder(settings: &Settings) -> Finding {

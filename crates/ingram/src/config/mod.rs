@@ -6,14 +6,17 @@
 
 mod environment;
 mod hosted;
+mod listen;
 mod load;
 mod names;
 mod places;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use api::Secret;
@@ -22,6 +25,7 @@ use serde::{Deserialize, Deserializer, de};
 use store::{DbOptions, Location};
 
 pub use environment::Environment;
+pub use listen::Listen;
 pub use load::{Invalid, Overrides};
 pub use places::Places;
 
@@ -31,9 +35,9 @@ pub use places::Places;
 pub struct Settings {
     /// The folder for the master key and the embedded database.
     pub data: PathBuf,
-    /// The address to listen on.
-    #[serde(deserialize_with = "address")]
-    pub listen: SocketAddr,
+    /// The address to listen on, or the name of a host.
+    #[serde(deserialize_with = "parsed")]
+    pub listen: Listen,
     /// A PostgreSQL database instead of the embedded one.
     pub database_url: Option<Secret>,
     /// The master key itself, in base64 or hexadecimal.
@@ -45,7 +49,7 @@ pub struct Settings {
     /// The model of smiths that name none.
     pub default_model: Option<String>,
     /// Which addresses tenants may give: `auto` or `any`.
-    #[serde(deserialize_with = "egress")]
+    #[serde(deserialize_with = "parsed")]
     pub egress: ::egress::Setting,
     /// What is logged, as a level or as directives by module.
     pub log: String,
@@ -92,7 +96,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             data: "data".into(),
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            listen: Listen::Address(SocketAddr::from(([127, 0, 0, 1], 8080))),
             database_url: None,
             master_key: None,
             master_key_file: None,
@@ -180,16 +184,7 @@ impl Settings {
     }
 }
 
-fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    // The one name whose address is known without asking.
-    let local = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
-    local
-        .unwrap_or(text)
-        .parse()
-        .map_err(|_| de::Error::custom("expected an address and a port, such as 127.0.0.1:8080"))
-}
-
-fn egress<'de, D: Deserializer<'de>>(deserializer: D) -> Result<::egress::Setting, D::Error> {
+/// Reads a text as its type does.
+fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display>>(deserializer: D) -> Result<T, D::Error> {
     String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
 }

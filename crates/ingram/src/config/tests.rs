@@ -35,11 +35,11 @@ fn a_flag_beats_a_variable_beats_the_file_beats_the_default() {
     let in_file = file(folder.path(), "data = \"a\"\nlisten = \"127.0.0.1:1\"\n[http]\nmax_requests = 7\n");
     let variables = [("INGRAM_LISTEN", "127.0.0.1:2"), ("INGRAM_HTTP_MAX_REQUESTS", "8")];
     let settings = load(&[], &in_file).unwrap();
-    assert_eq!((settings.listen.port(), settings.http.max_requests), (1, 7));
+    assert_eq!((settings.listen.to_string().as_str(), settings.http.max_requests), ("127.0.0.1:1", 7));
     let settings = load(&variables, &in_file).unwrap();
-    assert_eq!((settings.listen.port(), settings.http.max_requests), (2, 8));
-    let settings = load(&variables, &Overrides { listen: Some("127.0.0.1:3".into()), ..in_file }).unwrap();
-    assert_eq!((settings.listen.port(), settings.data.to_str()), (3, Some("a")));
+    assert_eq!((settings.listen.to_string().as_str(), settings.http.max_requests), ("127.0.0.1:2", 8));
+    let settings = load(&variables, &Overrides { listen: Some("my-host:3".into()), ..in_file }).unwrap();
+    assert_eq!((settings.listen.to_string().as_str(), settings.data.to_str()), ("my-host:3", Some("a")));
 }
 
 #[test]
@@ -54,7 +54,8 @@ fn a_text_that_looks_like_a_number_stays_a_text() {
 fn a_wrong_value_names_where_it_came_from() {
     let head = "the configuration is not usable\n  ";
     let check = |fault: String, expected: &str| assert_eq!(fault, format!("{head}{expected}"));
-    let address = "expected an address and a port, such as 127.0.0.1:8080";
+    let address =
+        "expected an address or the name of a host, and a port, such as 127.0.0.1:8080 or my-host:8080";
     check(
         fault("listen = \"x\"", &[], Overrides::default()),
         &format!("DIR/ingram.toml: `listen`: {address}"),

@@ -31,16 +31,18 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    pub(crate) fn bind(address: SocketAddr, options: &Connections) -> anyhow::Result<Self> {
+    /// Takes the first of the addresses that can be had.
+    pub(crate) fn bind(addresses: &[SocketAddr], options: &Connections) -> anyhow::Result<Self> {
         let bind = || {
             // The standard library sets SO_REUSEADDR, so that a restart needs not wait for old connections.
-            let listener = StdListener::bind(address)?;
+            let listener = StdListener::bind(addresses)?;
             listener.set_nonblocking(true)?;
             let address = listener.local_addr()?;
             io::Result::Ok((TcpListener::from_std(listener)?, address))
         };
         let (listener, address) = bind().with_context(|| {
-            format!("cannot listen on {address}; choose another address with --listen HOST:PORT")
+            let tried: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            format!("cannot listen on {}; choose another address with --listen HOST:PORT", tried.join(" or "))
         })?;
         Ok(Self { listener, address, options: options.clone() })
     }
@@ -115,11 +117,16 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
     use super::*;
+
+    /// Some port of this machine.
+    const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
     #[tokio::test]
     async fn what_is_written_is_sent_at_once() {
-        let listener = Listener::bind(([127, 0, 0, 1], 0).into(), &Connections::default()).unwrap();
+        let listener = Listener::bind(&[ANY], &Connections::default()).unwrap();
         let (client, accepted) =
             tokio::join!(TcpStream::connect(listener.address()), listener.listener.accept());
         let (stream, _) = accepted.unwrap();
@@ -131,8 +138,18 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_that_is_taken_is_named() {
-        let first = Listener::bind(([127, 0, 0, 1], 0).into(), &Connections::default()).unwrap();
-        let error = Listener::bind(first.address(), &Connections::default()).err().unwrap();
+        let first = Listener::bind(&[ANY], &Connections::default()).unwrap();
+        let error = Listener::bind(&[first.address()], &Connections::default()).err().unwrap();
         assert!(error.to_string().contains(&first.address().to_string()), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_first_address_that_can_be_had_is_taken() {
+        let taken = Listener::bind(&[ANY], &Connections::default()).unwrap();
+        let other = Listener::bind(&[taken.address(), ANY], &Connections::default()).unwrap();
+        assert_ne!(other.address(), taken.address());
+        let both = [taken.address(), other.address()];
+        let error = Listener::bind(&both, &Connections::default()).err().unwrap().to_string();
+        assert!(both.iter().all(|address| error.contains(&address.to_string())), "{error}");
     }
 }

@@ -52,11 +52,13 @@ impl Server {
             .then(|| data::prepare(&settings.data).and_then(|()| data::lock(&settings.data)));
         let lock = lock.transpose()?;
         // Bound before anything else is built: an address that is taken is the most common mistake.
-        let listener = Listener::bind(settings.listen, &settings.server)?;
+        let listener = listen(config).await?;
         let store = open_store(config, Upgrade::Always).await?;
         let egress = Egress::new()?;
-        let models = models(config, &egress, store.ids())?;
-        let tools = tools(settings, &egress, store.ids())?;
+        // What counts is where the server can be reached, which a name does not say.
+        let tenants = Policy::for_tenants(settings.egress, listener.address());
+        let models = models(config, &egress, tenants, store.ids())?;
+        let tools = tools(settings, &egress, tenants, store.ids())?;
         let keys = Keys::new(hosted.clone(), settings.default_model.clone());
         let engine = Engine::new(store.clone(), keys, models, tools.clone(), settings.engine.clone()).await?;
         let options = api::Options { metrics_token: settings.metrics_token.clone(), ..settings.http.clone() };
@@ -110,6 +112,14 @@ impl Server {
     }
 }
 
+/// Listens where the settings say. A fault names the place that said it.
+async fn listen(config: &Config) -> anyhow::Result<Listener> {
+    let Config { settings, places, .. } = config;
+    let place = || places.label("listen");
+    let addresses = settings.listen.addresses().await.with_context(place)?;
+    Listener::bind(&addresses, &settings.server).with_context(place)
+}
+
 /// Opens the database under its master key, and puts into it what every server has.
 pub(crate) async fn open_store(config: &Config, upgrade: Upgrade) -> anyhow::Result<Store> {
     let Config { settings, places, .. } = config;
@@ -128,20 +138,18 @@ pub(crate) async fn open_store(config: &Config, upgrade: Upgrade) -> anyhow::Res
     Ok(store)
 }
 
-fn models(config: &Config, egress: &Egress, ids: &Ids) -> anyhow::Result<Models> {
+fn models(config: &Config, egress: &Egress, tenants: Policy, ids: &Ids) -> anyhow::Result<Models> {
     let Config { settings, places, .. } = config;
     let scripts = match settings.scripts() {
         Some(folder) => Scripts::load(folder).with_context(|| places.label("scripts"))?,
         None => Scripts::bundled(),
     };
-    let tenants = Policy::for_tenants(settings.egress, settings.listen);
     let ids = ids.clone();
     let jitter = Arc::new(move || f64::from(u32::from_be_bytes(ids.random())) / (f64::from(u32::MAX) + 1.0));
     Ok(Models::new(settings.models.clone(), egress, tenants, scripts, jitter)?)
 }
 
-fn tools(settings: &Settings, egress: &Egress, ids: &Ids) -> anyhow::Result<Tools> {
-    let tenants = Policy::for_tenants(settings.egress, settings.listen);
+fn tools(settings: &Settings, egress: &Egress, tenants: Policy, ids: &Ids) -> anyhow::Result<Tools> {
     Ok(Tools {
         hosted: HostedTools::new(egress, tenants, &settings.tools, ids.clone())?,
         webhooks: Webhooks::new(egress, tenants, &settings.tools, ids.clone())?,

@@ -4,8 +4,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::config::Environment;
-use crate::config::Overrides;
+use crate::config::{Environment, Listen, Overrides};
 
 fn config(folder: &std::path::Path) -> Config {
     let data = folder.join("data").display().to_string();
@@ -62,6 +61,27 @@ async fn scripts_that_cannot_be_read_name_where_their_folder_came_from() {
     let config = Config::load(&environment, &overrides).unwrap();
     let error = Server::build(&config).await.err().unwrap();
     assert!(format!("{error:#}").starts_with("INGRAM_SCRIPTS: /nowhere cannot be read"), "{error:#}");
+}
+
+#[tokio::test]
+async fn a_server_listens_on_an_address_of_the_host_that_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(folder.path());
+    config.settings.listen = Listen::Name { host: "localhost".to_owned(), port: 0 };
+    let server = Server::build(&config).await.unwrap();
+    assert!(server.address().ip().is_loopback() && server.address().port() != 0, "{}", server.address());
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_named_with_where_it_came_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Server::build(&config(folder.path())).await.unwrap();
+    let address = first.address().to_string();
+    let data = folder.path().join("other").display().to_string();
+    let overrides = Overrides { data: Some(data), listen: Some(address.clone()), ..Overrides::default() };
+    let config = Config::load(&Environment::default(), &overrides).unwrap();
+    let error = format!("{:#}", Server::build(&config).await.err().unwrap());
+    assert!(error.starts_with(&format!("--listen: cannot listen on {address}")), "{error}");
 }
 
 #[tokio::test]
