@@ -100,13 +100,16 @@ pub(crate) async fn by_seconds(
     let second = Schedule { lasting: WARM_UP.min(schedule.lasting), ..schedule };
     let begun = Instant::now();
     let mut tallies: Vec<Tally> = kinds.iter().map(|_| Tally::default()).collect();
+    let mut order: Vec<_> = kinds.iter().zip(&mut tallies).collect();
     // The first round is the warm-up.
     for round in 0..=schedule.lasting.as_secs().max(1) {
-        for ((client, exchanges), tally) in kinds.iter().zip(&mut tallies) {
+        for ((client, exchanges), tally) in &mut order {
             let (_, requests) = send(turns(client, exchanges), second).await?;
             let mut warm_up = Tally::default();
             gather(requests, if round == 0 { &mut warm_up } else { tally }).await?;
         }
+        // Nobody comes behind the same one each time.
+        order.rotate_left(1);
     }
     tallies.into_iter().map(|tally| tally.outcome(begun)).collect()
 }

@@ -188,7 +188,6 @@ impl Driver {
     /// Finds with whom and what the model is called.
     pub(super) async fn prepare(&mut self) -> Prepared {
         let project = self.engine.store.project(self.record.project);
-        let choice = self.choose().await?;
         let past = match &self.record.request.response_format {
             // A structured answer is one stateless shot.
             Some(_) => Vec::new(),
@@ -196,6 +195,8 @@ impl Driver {
             None => context::past(&project, &self.record, &self.seal, &self.engine.options).await?,
         };
         let toolbox = self.toolbox().await?;
+        // After what may take long: a key that was taken back meanwhile is not called with.
+        let choice = self.choose().await?;
         let items = context::conversation(&self.record, past, &self.machine);
         let limit = self.engine.options.max_attachment_bytes;
         let provider = choice.route.provider;
