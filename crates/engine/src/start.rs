@@ -69,6 +69,11 @@ pub struct StartedRun {
 }
 
 impl Engine {
+    /// Refuses where no more runs fit, for whoever has something to do before the start. The place itself is taken by that.
+    pub fn check_room(&self) -> Result<(), Problem> {
+        self.inner.place().map(drop)
+    }
+
     /// Starts a run. What is wrong with it is said before anything is stored.
     ///
     /// Returns None when a request with the same idempotency key was faster.
@@ -142,12 +147,7 @@ impl Engine {
             }
         }
         let names_hosts = attachments::check_addresses(&inner.models, &brought).await?;
-        let place = Arc::clone(&inner.places).try_acquire_owned().map_err(|_| {
-            Problem::new(
-                Code::ServiceOverloaded,
-                "Too many runs are under way on this server. Retry shortly.",
-            )
-        })?;
+        let place = inner.place()?;
         let asked = Instant::now();
         let choice = inner.keys.choose(project, Some(start.smith), start.config.shown_model()).await?;
         attachments::Types { project, smith: start.smith, seal: &start.seal, new: &files }
@@ -236,6 +236,14 @@ struct Begun {
 }
 
 impl Inner {
+    /// Takes a place for a run of this node.
+    pub(crate) fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+            let message = "Too many runs are under way on this server. Retry shortly.";
+            Problem::new(Code::ServiceOverloaded, message)
+        })
+    }
+
     /// Stores a run and then drives it. None when a request with the same idempotency key was faster.
     async fn start_stored(
         self: &Arc<Self>,

@@ -179,13 +179,7 @@ impl Engine {
         let entry = JournalEntry { input, next_seq: machine.next_seq() };
         let node = inner.node();
         let (standing, place) = match machine.status() {
-            Status::Running => {
-                let place = Arc::clone(&inner.places).try_acquire_owned().map_err(|_| {
-                    let message = "Too many runs are under way on this server. Retry shortly.";
-                    Problem::new(Code::ServiceOverloaded, message)
-                });
-                (Standing::TakenUp(node), Some(place?))
-            }
+            Status::Running => (Standing::TakenUp(node), Some(inner.place()?)),
             status if status.is_paused() => (Standing::Pauses(driver::pause_of(&machine)), None),
             _ => {
                 let Some(ending) = machine.ending().cloned() else { return Err(Problem::internal()) };

@@ -176,6 +176,8 @@ impl Busy {
             is_refused(&admin.post(&path, &body).await);
         }
         assert_eq!(entries(&admin.get("/v1/runs").await.expect(200)).len(), 1, "nothing was done");
+        let smiths = admin.get("/v1/smiths").await.expect(200);
+        assert_eq!(entries(&smiths).len(), 1, "nobody was made for it: {smiths}");
     }
 
     /// Lets the run end, and then another have its place.
@@ -216,8 +218,6 @@ async fn a_run_that_nobody_could_follow_is_not_started() {
         let events = busy.smith.path(&format!("/runs/{}/events", busy.stream.header("ic-run-id")));
         is_refused(&admin.get(&events).await);
         busy.refuses_another_run().await;
-        let smiths = admin.get("/v1/smiths").await.expect(200).clone();
-        assert_eq!(entries(&smiths).len(), 1, "nobody was made for it: {smiths}");
         // A response in the background has no follower.
         busy.upstream.answer(Reply::text("Unseen."));
         let unseen = json!({"user": "somebody new", "input": "Go on.", "background": true});
@@ -263,6 +263,26 @@ async fn what_waits_for_its_commit_is_bounded() {
         // Three words are more than fits; with the last ones comes the end.
         let longest = number(&server, "select max(seq_to - seq_from + 1) from run_frames").await;
         assert!((3..=5).contains(&longest), "{longest}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused_by_its_status_alone() {
+    let server = Setup::on(Engine::Sqlite).start().await;
+    let address = server.base_url().trim_start_matches("http://").to_owned();
+    let fits = format!("x-filler: {}\r\n", "x".repeat(15 * 1024));
+    let too_long = format!("x-filler: {}\r\n", "x".repeat(17 * 1024));
+    let too_many: String = (0..101).map(|number| format!("x-{number}: x\r\n")).collect();
+    for (headers, status) in [(fits, "200 OK"), (too_long, "431 "), (too_many, "431 ")] {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        let head = format!("GET /health HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{headers}\r\n");
+        // The server may have answered and gone before all of it was sent.
+        let _ = stream.write_all(head.as_bytes()).await;
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        let body = answer.split_once("\r\n\r\n").unwrap().1;
+        assert_eq!(body.is_empty(), status != "200 OK", "{answer}");
     }
 }
 

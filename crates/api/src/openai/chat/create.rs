@@ -101,6 +101,7 @@ pub(crate) async fn create(
     let request = Request::read(&app, &fields, &headers)?;
     // Before the smith, which may be made: a refusal has done nothing.
     let seat = app.engine.seat()?;
+    app.engine.check_room()?;
     let smith = acting_smith(&project, &caller, &headers, fields.value("user")).await?;
     let keeps_going = once.key().is_some() || request.thread_id.is_some();
     let guard = {

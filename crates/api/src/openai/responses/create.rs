@@ -113,6 +113,7 @@ pub(crate) async fn create(
     let options = Options::read(&app, &fields)?;
     // Before the smith, which may be made: a refusal has done nothing.
     let seated = wanted.seated(&app)?;
+    app.engine.check_room()?;
     let smith = acting_smith(&project, &caller, &headers, fields.value("user")).await?;
     let place = thread::place(&project, &smith, &fields, &headers).await?;
     let reads = caller.allow(Permission::RunsRead).is_ok();
