@@ -6,6 +6,8 @@ LISTEN ?=
 BENCH ?=
 KILLS ?= 100
 ROUNDS ?= 2
+# Where cargo puts what it builds.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
 .PHONY: help run build test lint fmt bench crash faults docs-check
@@ -14,8 +16,8 @@ help: ## Lists the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 run: build ## Builds the server and starts it on 127.0.0.1:8080 with its data in ./data.
-	@echo 'Built target/release/ingram, the server with everything it needs. It says next where it listens and what to type.'
-	@exec target/release/ingram serve $(if $(DATA),--data $(DATA)) $(if $(LISTEN),--listen $(LISTEN))
+	@echo 'Built $(TARGET)/release/ingram, the server with everything it needs. It says next where it listens and what to type.'
+	@exec $(TARGET)/release/ingram serve $(if $(DATA),--data $(DATA)) $(if $(LISTEN),--listen $(LISTEN))
 
 build: ## Builds the server: target/release/ingram.
 	@cargo build --release -p ingram

@@ -107,7 +107,7 @@ impl Engine {
             registrations: AtomicU64::new(0),
             peers: AtomicBool::new(false),
             fails_to_store: AtomicBool::new(false),
-            unstored: Semaphore::new(start::UNSTORED),
+            unstored: Semaphore::new(options.max_unstored.min(Semaphore::MAX_PERMITS)),
             store,
             keys,
             models,

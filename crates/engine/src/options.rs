@@ -13,6 +13,9 @@ pub struct Options {
     /// Runs of one project that may be running at once in the whole deployment; more wait until one of them ends or pauses.
     /// 0: any number.
     pub max_running_per_project: usize,
+    /// Runs of this node whose models may be called while they are being stored. Each may be a call that is paid for nothing when
+    /// the database fails; where it works there are a few. 0: each run is stored first.
+    pub max_unstored: usize,
     /// Runs that may wait on one thread; the next is refused with 429.
     pub max_waiting_per_thread: usize,
     /// Model calls of one run; one more ends it with `tool_loop_failed`.
@@ -61,6 +64,7 @@ impl Default for Options {
         Self {
             max_running: 10_000,
             max_running_per_project: 0,
+            max_unstored: 16,
             max_waiting_per_thread: 16,
             max_model_calls: 50,
             max_tools: 128,

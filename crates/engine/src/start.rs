@@ -26,10 +26,6 @@ use crate::hub::Watch;
 use crate::toolbox::{Gathered, Requested};
 use crate::{Driver, Engine, Inner, attachments, context, structured};
 
-/// How many runs may have their models called before it is known that they are stored. Each of them may be a call that is paid
-/// for nothing when the database fails; where storing takes no longer than usual, there are a few.
-pub(crate) const UNSTORED: usize = 16;
-
 /// What a run is to do, for whom and as whom.
 pub struct StartRun {
     pub smith: SmithId,

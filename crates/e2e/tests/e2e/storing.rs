@@ -150,7 +150,9 @@ async fn a_run_that_a_rival_could_keep_from_being_stored_is_stored_first() {
 async fn runs_that_cannot_be_stored_cost_few_calls_of_models() {
     for engine in ENGINES {
         let server = Setup::on(engine)
-            .with_configuration("[database]\nwait_ms = 500\nstatement_timeout_ms = 500\n")
+            .with_configuration(
+                "[database]\nwait_ms = 500\nstatement_timeout_ms = 500\n[engine]\nmax_unstored = 5\n",
+            )
             .start()
             .await;
         let upstream = Upstream::start().await;
@@ -170,7 +172,7 @@ async fn runs_that_cannot_be_stored_cost_few_calls_of_models() {
         for answer in futures::future::join_all((0..40).map(|_| start())).await {
             answer.expect_error(503, "storage_unavailable");
         }
-        assert!((3..=2 + 16).contains(&upstream.requests().len()), "{engine:?}");
+        assert!((3..=2 + 5).contains(&upstream.requests().len()), "{engine:?}");
         let before = upstream.requests().len();
         holder.lets_go().await;
         start().await.expect(200);
@@ -181,5 +183,26 @@ async fn runs_that_cannot_be_stored_cost_few_calls_of_models() {
             holder.lets_go().await;
         });
         answer.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_may_call_no_model_before_its_run_is_stored_calls_none() {
+    for engine in ENGINES {
+        let server = Setup::on(engine)
+            .with_configuration(
+                "[database]\nwait_ms = 500\nstatement_timeout_ms = 500\n[engine]\nmax_unstored = 0\n",
+            )
+            .start()
+            .await;
+        let upstream = Upstream::start().await;
+        upstream.answer_otherwise(Reply::text("Hello."));
+        let smith = server.smith_on(&upstream).await;
+        let start = async || server.admin().post(&smith.path("/runs"), &json!({"input": "hi"})).await;
+        let holder = Holder::of(&server).await;
+        start().await.expect_error(503, "storage_unavailable");
+        holder.lets_go().await;
+        assert_eq!((runs(&server).await, upstream.requests().len()), (0, 0), "{engine:?}");
+        assert_eq!(start().await.expect(200)["status"], "completed", "{engine:?}");
     }
 }
