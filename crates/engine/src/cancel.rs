@@ -8,10 +8,12 @@ use domain::run::{Input, Limits, Run, Status};
 use domain::{Code, Problem};
 use store::ProjectStore;
 use store::approvals::{ApprovalChanges, Resolution};
-use store::runs::{Append, End, JournalEntry, NewFrames, Saved, Standing};
+use store::runs::{Append, Archived, ArchivedWith, End, JournalEntry, NewFrames, Saved, Standing};
 
 use crate::{Engine, context, driver, structured};
 
+/// How many runs of what was archived are cancelled between two looks.
+const HANDFUL: usize = 64;
 /// How often a cancellation is tried again because somebody else took the run in between.
 const RACES: usize = 16;
 
@@ -63,6 +65,39 @@ impl Engine {
         }
         self.hand_back(run, taken);
         Err(too_busy())
+    }
+
+    /// Cancels the open runs of smiths and projects that were archived. A round would, a little later.
+    pub fn cancel_archived_soon(&self) {
+        let engine = self.clone();
+        self.spawn(async move {
+            if let Err(error) = engine.cancel_archived().await {
+                tracing::warn!(error = %error, "Runs of what was archived could not be cancelled; the next round tries again.");
+            }
+        });
+    }
+
+    /// Cancels the open runs of smiths and projects that were archived.
+    pub(crate) async fn cancel_archived(&self) -> Result<(), store::Error> {
+        loop {
+            let archived = self.inner.store.server().runs_of_the_archived(HANDFUL).await?;
+            let mut goes_on = archived.len() == HANDFUL;
+            for Archived { run, project, with } in archived {
+                let project = self.inner.store.project(project);
+                let reason = match with {
+                    ArchivedWith::Smith => "The smith was archived.",
+                    ArchivedWith::Project => "The project was archived.",
+                };
+                if let Err(problem) = self.cancel_here(&project, run, Some(reason)).await {
+                    // It would be found again at once: the next round is soon enough.
+                    goes_on = false;
+                    tracing::warn!(run.id = %run, error = %problem, "A run of what was archived could not be cancelled.");
+                }
+            }
+            if !goes_on || self.inner.closing.is_cancelled() {
+                return Ok(());
+            }
+        }
     }
 
     /// Gives a run back that was taken for a cancellation which did not come about.

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use domain::ids::{RunId, SmithId};
-use store::runs::{Archived, ArchivedWith, Claimed, NodeId};
+use store::runs::{Claimed, NodeId};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -184,39 +184,6 @@ impl Engine {
         self.finish_erasures(watch).await?;
         self.clear_traces(watch).await?;
         Ok(())
-    }
-
-    /// Cancels the open runs of smiths and projects that were archived. A round would, a little later.
-    pub fn cancel_archived_soon(&self) {
-        let engine = self.clone();
-        self.spawn(async move {
-            if let Err(error) = engine.cancel_archived().await {
-                tracing::warn!(error = %error, "Runs of what was archived could not be cancelled; the next round tries again.");
-            }
-        });
-    }
-
-    /// Cancels the open runs of smiths and projects that were archived.
-    async fn cancel_archived(&self) -> Result<(), store::Error> {
-        loop {
-            let archived = self.inner.store.server().runs_of_the_archived(HANDFUL).await?;
-            let mut goes_on = archived.len() == HANDFUL;
-            for Archived { run, project, with } in archived {
-                let project = self.inner.store.project(project);
-                let reason = match with {
-                    ArchivedWith::Smith => "The smith was archived.",
-                    ArchivedWith::Project => "The project was archived.",
-                };
-                if let Err(problem) = self.cancel_here(&project, run, Some(reason)).await {
-                    // It would be found again at once: the next round is soon enough.
-                    goes_on = false;
-                    tracing::warn!(run.id = %run, error = %problem, "A run of what was archived could not be cancelled.");
-                }
-            }
-            if !goes_on || self.inner.closing.is_cancelled() {
-                return Ok(());
-            }
-        }
     }
 
     /// Has the database's files cleared of what erasures have deleted: beside the rounds, and for many erasures at once.
