@@ -10,7 +10,7 @@ ROUNDS ?= 2
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint fmt bench crash faults docs-check
+.PHONY: help run build test lint deny fmt bench crash faults docs-check
 
 help: ## Lists the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -31,6 +31,9 @@ test: ## Installs what the tests need and lack, then runs the lints and all test
 lint: ## Checks the format and the lints of all code.
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets -- -D warnings
+
+deny: ## Checks licences, sources and known vulnerabilities of what the program is built with. Needs cargo-deny.
+	@cargo deny check
 
 fmt: ## Formats all code.
 	@cargo fmt --all
