@@ -59,8 +59,17 @@ impl SmithSeal {
         row: &[u8],
         sealed: &[u8],
     ) -> Result<T, Error> {
-        Ok(serde_json::from_slice(&self.key.open(sealed, place.of_row(row))?)?)
+        Ok(read_json(&self.key.open(sealed, place.of_row(row))?)?)
     }
+}
+
+/// Reads JSON that was stored, however deep it is. What was taken was as deep as it may be, and lies a few levels deeper here.
+pub(crate) fn read_json<T: DeserializeOwned>(stored: impl AsRef<[u8]>) -> Result<T, serde_json::Error> {
+    let mut reader = serde_json::Deserializer::from_slice(stored.as_ref());
+    reader.disable_recursion_limit();
+    let value = T::deserialize(&mut reader)?;
+    reader.end()?;
+    Ok(value)
 }
 
 impl Store {

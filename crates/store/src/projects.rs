@@ -4,6 +4,7 @@ use domain::Timestamp;
 use domain::ids::{OrganizationId, ProjectId};
 use serde_json::{Map, Value};
 
+use crate::codec::read_json;
 use crate::db::{Row, params};
 use crate::filter::Filter;
 use crate::idempotency::Remembering;
@@ -174,7 +175,7 @@ fn read(row: &Row) -> Result<Project, Error> {
         id: row.get(0)?,
         organization: row.get(1)?,
         name: row.get(2)?,
-        metadata: serde_json::from_str(&metadata)?,
+        metadata: read_json(&metadata)?,
         created_at: row.get(4)?,
     })
 }

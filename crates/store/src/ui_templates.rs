@@ -9,6 +9,7 @@ use domain::smiths::Config;
 use domain::ui_templates::{MOST_TEMPLATES, UiTemplate, content_hash_of, find, name_of};
 use serde_json::Value;
 
+use crate::codec::read_json;
 use crate::db::params;
 use crate::idempotency::Remembering;
 use crate::{Batch, Error, ProjectStore};
@@ -126,7 +127,7 @@ impl ProjectStore {
             return Ok(None);
         };
         let stored: String = row.get(0)?;
-        let draft = serde_json::from_str(&stored)?;
+        let draft = read_json(&stored)?;
         Ok(Some((stored, draft)))
     }
 

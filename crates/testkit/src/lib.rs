@@ -8,6 +8,7 @@
 
 pub mod contract;
 pub mod http;
+pub(crate) mod json;
 pub mod mcp;
 pub mod postgres;
 pub mod proxy;

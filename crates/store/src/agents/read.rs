@@ -6,6 +6,7 @@ use domain::agents::{Agent, Live};
 use domain::ids::AgentId;
 use domain::smiths::Config;
 
+use crate::codec::read_json;
 use crate::db::{Row, params};
 use crate::{Batch, Error, ProjectStore};
 
@@ -54,7 +55,7 @@ impl ProjectStore {
             .await?;
         let Some(row) = row else { return Ok(None) };
         let snapshot: String = row.get(0)?;
-        let config: Arc<Config> = Arc::new(serde_json::from_str(&snapshot)?);
+        let config: Arc<Config> = Arc::new(read_json(&snapshot)?);
         self.store.inner.agent_versions.insert(key, Arc::clone(&config));
         Ok(Some(config))
     }
@@ -73,7 +74,7 @@ pub(super) fn read(row: &Row) -> Result<Agent, Error> {
         slug: row.get(2)?,
         name: row.get(3)?,
         is_default: row.get(4)?,
-        draft: serde_json::from_str(&draft)?,
+        draft: read_json(&draft)?,
         live: Live {
             active_version: row.get(6)?,
             rollout_version: row.get(7)?,

@@ -4,6 +4,7 @@ use domain::ids::AgentId;
 
 use super::read::{COLUMNS, read};
 use super::{AgentRecord, VersionRecord};
+use crate::codec::read_json;
 use crate::db::{Row, params};
 use crate::filter::Filter;
 use crate::{Error, ProjectStore};
@@ -87,7 +88,7 @@ fn read_version(row: &Row) -> Result<VersionRecord, Error> {
     let snapshot: String = row.get(1)?;
     Ok(VersionRecord {
         version: row.get(0)?,
-        snapshot: serde_json::from_str(&snapshot)?,
+        snapshot: read_json(&snapshot)?,
         created_by: row.get(2)?,
         note: row.get(3)?,
         created_at: row.get(4)?,

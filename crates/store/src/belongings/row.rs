@@ -3,6 +3,7 @@
 use serde_json::{Map, Value as Json};
 
 use super::{Attachment, Belonging, Column, Lines, Shown};
+use crate::codec::read_json;
 use crate::codec::{Place, SmithSeal};
 use crate::db::{Row, Value};
 use crate::{DbError, Error};
@@ -104,7 +105,7 @@ impl Columns {
             }
             (Shown::Number, Value::Int(number)) => Json::from(*number),
             (Shown::Text, Value::Text(text)) => Json::String(text.clone()),
-            (Shown::Json, Value::Text(text)) => serde_json::from_str(text)?,
+            (Shown::Json, Value::Text(text)) => read_json(text)?,
             _ => return Err(DbError::Corrupt("a column is shown as what it is not").into()),
         })
     }

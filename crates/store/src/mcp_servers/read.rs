@@ -8,6 +8,7 @@ use domain::ids::{Id as _, McpServerId};
 use domain::tools::{Manifest, McpServer, is_name};
 
 use super::{SECRET, URL};
+use crate::codec::read_json;
 use crate::db::{Row, Value, params};
 use crate::filter::Filter;
 use crate::project_tools::call_error;
@@ -145,10 +146,10 @@ impl ProjectStore {
             id,
             name: row.get(1)?,
             url: self.store.open_text(URL, &id.as_bytes(), &sealed_url)?,
-            auth: serde_json::from_str(&auth)?,
+            auth: read_json(&auth)?,
             catalog_slug: row.get(5)?,
-            allowlist: allowlist.as_deref().map(serde_json::from_str).transpose()?,
-            approval_policy: serde_json::from_str(&approval_policy)?,
+            allowlist: allowlist.as_deref().map(read_json).transpose()?,
+            approval_policy: read_json(&approval_policy)?,
             manifest,
             manifest_version: row.get(9)?,
             refreshed_at: row.get(10)?,
@@ -164,5 +165,5 @@ impl ProjectStore {
 fn parsed(row: &Row) -> Result<Option<(Arc<Manifest>, usize)>, Error> {
     let text: Option<String> = row.get(MANIFEST)?;
     let Some(text) = text else { return Ok(None) };
-    Ok(Some((Arc::new(serde_json::from_str(&text)?), text.len())))
+    Ok(Some((Arc::new(read_json(&text)?), text.len())))
 }

@@ -8,6 +8,7 @@ use domain::ids::{Id as _, ProjectToolId};
 use domain::tools::{CallError, Execution, OnReject, ProjectTool, is_name};
 
 use super::{SECRET, ToolRecord, URL};
+use crate::codec::read_json;
 use crate::db::{Row, Value, params};
 use crate::filter::Filter;
 use crate::{DbError, Error, ProjectStore, Readable};
@@ -107,14 +108,14 @@ impl ProjectStore {
         let tool = ProjectTool {
             name: row.get(1)?,
             description: row.get(2)?,
-            input_schema: serde_json::from_str(&schema)?,
+            input_schema: read_json(&schema)?,
             execution: Execution::parse(&execution)
                 .ok_or(DbError::Corrupt("a tool is executed by nobody"))?,
             url: self.open_text(URL, id, sealed_url.as_deref())?,
             always_asks: row.get(7)?,
             on_reject: OnReject::parse(&on_reject)
                 .ok_or(DbError::Corrupt("a rejection of a tool means nothing"))?,
-            annotations: serde_json::from_str(&annotations)?,
+            annotations: read_json(&annotations)?,
             timeout_seconds: row.get(10)?,
             last_call_error: call_error(row, 12)?,
             created_at: row.get(14)?,

@@ -9,6 +9,7 @@ use domain::usage::Tokens;
 use serde::de::DeserializeOwned;
 
 use super::{REQUEST, RESULT, RunError, RunRecord, RunRequest, RunResult};
+use crate::codec::read_json;
 use crate::codec::{Place, SmithSeal};
 use crate::db::Row;
 use crate::{DbError, Error, ProjectStore};
@@ -39,7 +40,7 @@ impl ProjectStore {
         let result = seal.as_ref().filter(|_| has_result).map(|seal| opened(row, 24, seal, RESULT, id));
         let mut result = result.and_then(|result| readable(result, &mut damage));
         let actor = row.get::<String>(19).map_err(Error::from);
-        let actor = readable(actor.and_then(|actor| Ok(serde_json::from_str(&actor)?)), &mut damage);
+        let actor = readable(actor.and_then(|actor| Ok(read_json(&actor)?)), &mut damage);
         if status.is_final() && !has_result {
             damage.get_or_insert(DbError::Corrupt("a run that has ended has no result").into());
         }

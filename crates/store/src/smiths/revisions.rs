@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::change::VERSION;
 use super::{RACES, SmithRecord};
 use crate::codec::Place;
+use crate::codec::read_json;
 use crate::db::{Row, params};
 use crate::idempotency::Remembering;
 use crate::{Batch, Error, ProjectStore};
@@ -156,7 +157,7 @@ fn read(smith: &SmithRecord, row: &Row) -> Result<Revision, Error> {
     let (number, sealed): (u32, Vec<u8>) = (row.get(0)?, row.get(1)?);
     let actor: Option<String> = row.get(2)?;
     let Body { overrides, note } = smith.seal.open(BODY, &place(smith.id, number), &sealed)?;
-    let actor = actor.map(|actor| serde_json::from_str(&actor)).transpose()?;
+    let actor = actor.map(|actor| read_json(&actor)).transpose()?;
     Ok(Revision { number, overrides, note, actor, created_at: row.get(3)? })
 }
 

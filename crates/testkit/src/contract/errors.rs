@@ -6,7 +6,7 @@ use super::{Observed, head};
 
 /// Judges only bodies in the envelope: which operations may answer with something else is declared in the document.
 pub(super) fn check(answer: &Observed<'_>, violations: &mut Vec<String>) {
-    let body: Option<Value> = serde_json::from_slice(answer.body).ok();
+    let body: Option<Value> = crate::json::parse(answer.body).ok();
     let Some(error) = body.as_ref().and_then(|body| body.get("error")).filter(|error| error.is_object())
     else {
         return;

@@ -149,7 +149,7 @@ impl Contract {
     }
 
     fn check_body(&self, schema: &Value, body: &[u8], violations: &mut Vec<String>) {
-        match serde_json::from_slice(body) {
+        match crate::json::parse(body) {
             Ok(value) => violations.extend(self.schemas.violations(&self.document, schema, &value)),
             Err(error) => violations.push(format!("the body is no JSON: {error}")),
         }

@@ -19,7 +19,7 @@ pub struct Answer {
 
 impl Answer {
     pub(super) fn new(request: String, status: u16, headers: HeaderMap, body: Bytes) -> Self {
-        let json = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        let json = crate::json::parse(&body).unwrap_or(Value::Null);
         Self { request, status, headers, body, json }
     }
 
