@@ -37,6 +37,11 @@ impl JsonBody {
 
 /// How many times the longest silence a whole body may take.
 const WHOLE: u32 = 20;
+/// For how long, and how far, a body is read on that was refused, and after which silence no longer: whoever waits for the answer
+/// before sending has it.
+const LET_GO: Duration = Duration::from_secs(5);
+const LET_GO_SILENCE: Duration = Duration::from_millis(100);
+const LET_GO_BYTES: usize = 256 * 1024 * 1024;
 
 impl FromRequest<App> for JsonBody {
     type Rejection = ApiError;
@@ -51,21 +56,40 @@ impl FromRequest<App> for JsonBody {
 /// upload.
 pub(super) async fn read_whole(request: Request, limit: usize, app: &App) -> Result<Bytes, Problem> {
     let patience = Duration::from_millis(app.options.body_silence_ms);
-    let bytes = timeout(patience.saturating_mul(WHOLE), read(request, limit, patience)).await;
-    bytes.map_err(|_| broken_off())?
+    let (head, mut body) = request.into_parts();
+    let length = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let is_too_large =
+        length.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit));
+    let bytes = match is_too_large {
+        true => Err(too_large(limit)),
+        false => timeout(patience.saturating_mul(WHOLE), collect(&mut body, limit, patience))
+            .await
+            .map_err(|_| broken_off())?,
+    };
+    if bytes.as_ref().is_err_and(|problem| problem.code == Code::PayloadTooLarge) {
+        app.engine.spawn(let_go(body));
+    }
+    bytes
 }
 
-async fn read(request: Request, limit: usize, patience: Duration) -> Result<Bytes, Problem> {
-    let length =
-        request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit)) {
-        return Err(too_large(limit));
-    }
-    collect(request.into_body(), limit, patience).await
+/// Reads on in what is too large, for a while: a client that is still sending when the connection ends would not see its answer.
+async fn let_go(mut body: Body) {
+    let reading = async {
+        let mut left = LET_GO_BYTES;
+        while let Ok(Some(Ok(frame))) = timeout(LET_GO_SILENCE, body.frame()).await {
+            let read = frame.data_ref().map_or(0, Bytes::len);
+            left = left.saturating_sub(read);
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // Whether it came to an end or not, nobody reads it.
+    let _ = timeout(LET_GO, reading).await;
 }
 
 /// Reads a body, as long as it keeps coming: one that stops half-way must not hold a place among the requests.
-async fn collect(body: Body, limit: usize, patience: Duration) -> Result<Bytes, Problem> {
+async fn collect(body: &mut Body, limit: usize, patience: Duration) -> Result<Bytes, Problem> {
     let mut body = Limited::new(body, limit);
     let mut bytes = BytesMut::new();
     while let Some(frame) = timeout(patience, body.frame()).await.map_err(|_| broken_off())? {

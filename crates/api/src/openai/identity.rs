@@ -3,6 +3,7 @@
 use domain::ids::AgentId;
 use domain::principals::Principal;
 use domain::{Code, Problem};
+use engine::Engine;
 use http::HeaderMap;
 use serde_json::Value;
 use store::ProjectStore;
@@ -21,12 +22,14 @@ const LONGEST_USER: usize = 255;
 /// names, else as the one whose external id is `user`: that one is made, on the agent in `IC-Agent-Id` or the default agent,
 /// where there is none yet. With neither there is nobody to act as (`smith_required`).
 ///
-/// A smith token that names another smith was refused when the caller was authenticated.
+/// A smith token that names another smith was refused when the caller was authenticated. None is made for a run for which that
+/// engine has no room.
 pub(crate) async fn acting_smith(
     project: &ProjectStore,
     caller: &Principal,
     headers: &HeaderMap,
     user: Option<&Value>,
+    run_on: Option<&Engine>,
 ) -> Result<SmithRecord, Problem> {
     if let Principal::Smith { smith, .. } = caller {
         return project.smith(*smith).await?.ok_or_else(|| Problem::not_found("smith"));
@@ -40,9 +43,14 @@ pub(crate) async fn acting_smith(
         return smith.ok_or_else(|| Problem::not_found("smith").at(SMITH));
     }
     let Some(user) = user else { return Err(nobody()) };
+    let agent = agent(headers)?;
+    if let Some(Err(no_room)) = run_on.map(Engine::check_room) {
+        // What goes on with a run that is there may need none.
+        return project.smith_of(user, agent).await?.ok_or(no_room);
+    }
     let new = NewSmith {
         external_id: Some(user.to_owned()),
-        agent: agent(headers)?,
+        agent,
         author: Some(caller.actor()),
         ..NewSmith::default()
     };
@@ -126,7 +134,8 @@ mod tests {
             let headers = headers
                 .iter()
                 .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_str(value).unwrap()));
-            let acting = acting_smith(&self.project, &self.tenant, &headers.collect(), Some(&user)).await;
+            let acting =
+                acting_smith(&self.project, &self.tenant, &headers.collect(), Some(&user), None).await;
             acting.map_err(|problem| (problem.code, problem.param.unwrap_or_default()))
         }
     }
@@ -186,7 +195,7 @@ mod tests {
             let own = Principal::Smith { project, smith, token, permissions: Vec::new() };
             for user in [json!("grace"), json!(7)] {
                 let found =
-                    acting_smith(&acting.project, &own, &HeaderMap::new(), Some(&user)).await.unwrap();
+                    acting_smith(&acting.project, &own, &HeaderMap::new(), Some(&user), None).await.unwrap();
                 assert_eq!(found.id, smith);
             }
             assert!(acting.project.smith_of("grace", None).await.unwrap().is_none());

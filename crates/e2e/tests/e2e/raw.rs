@@ -82,6 +82,13 @@ impl Request {
         self.answer(stream).await
     }
 
+    /// Sends all of a body, and reads the answer then.
+    pub(crate) async fn send_text(&self, server: &Server, body: &str) -> Answer {
+        let mut stream = self.begin(server, body.len() as u64).await;
+        stream.write_all(body.as_bytes()).await.expect("all of the body can be sent");
+        self.answer(stream).await
+    }
+
     /// Says that a body of this length comes, and waits for the answer to that.
     pub(crate) async fn announce(&self, server: &Server, length: u64) -> Answer {
         self.answer(self.begin(server, length).await).await

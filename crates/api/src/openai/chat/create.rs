@@ -20,6 +20,7 @@ use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::{Caller, Earlier, Fields, Idempotency, JsonBody, Once, mark_as_replayed};
 use crate::native::runs::reply::{from_head, goes_on};
+use crate::openai::conversations;
 use crate::openai::identity::acting_smith;
 use crate::openai::turn::{
     self, Asking, CancelOnDrop, Conversation, Resolved, Turn, effort, functions, sampling, tool_choice,
@@ -101,8 +102,10 @@ pub(crate) async fn create(
     let request = Request::read(&app, &fields, &headers)?;
     // Before the smith, which may be made: a refusal has done nothing.
     let seat = app.engine.seat()?;
-    app.engine.check_room()?;
-    let smith = acting_smith(&project, &caller, &headers, fields.value("user")).await?;
+    let smith = acting_smith(&project, &caller, &headers, fields.value("user"), Some(&app.engine)).await?;
+    if let Some(thread) = request.thread_id.as_deref().filter(|id| id.starts_with(conversations::PREFIX)) {
+        conversations::find(&project, &smith, thread).await.map_err(|problem| problem.at(THREAD))?;
+    }
     let keeps_going = once.key().is_some() || request.thread_id.is_some();
     let guard = {
         let (engine, project) = (app.engine.clone(), project.clone());

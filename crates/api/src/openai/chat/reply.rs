@@ -14,6 +14,7 @@ use store::{ProjectStore, SmithSeal};
 use super::chunks::{Chunks, failure};
 use super::completion::{Rest, pending_of, render};
 use crate::app::App;
+use crate::errors::ApiError;
 use crate::native::runs::reply::{goes_on, name_run};
 use crate::native::runs::stream::{COMMENT, SILENCE, event_stream};
 use crate::openai::turn::CancelOnDrop;
@@ -52,7 +53,11 @@ pub(super) async fn answer(
             let completion = complete(app, project, &told, seat).await;
             // Whatever it is, the client is there and is told.
             guard.release();
-            completion?.into_response()
+            // An error is named like an answer: there is a run behind it.
+            completion.map_or_else(
+                |problem| ApiError::from(problem).into_response(),
+                |completion| completion.into_response(),
+            )
         }
         Wanted::Chunks { include_usage } => {
             let follower =

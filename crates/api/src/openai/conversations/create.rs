@@ -49,7 +49,7 @@ pub(crate) async fn create(
     }
     let fields = body.fields();
     let new = Said::read(&fields)?.first_edit();
-    let smith = acting_smith(&project, &caller, &headers, fields.value("user")).await?;
+    let smith = acting_smith(&project, &caller, &headers, fields.value("user"), None).await?;
     let answer = |made: &Conversation| {
         Answer::json(StatusCode::OK, &ConversationOut::of(made)).about(Some(made.smith))
     };

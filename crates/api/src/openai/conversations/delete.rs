@@ -45,7 +45,7 @@ pub(crate) async fn delete(
     path: PathParams,
 ) -> Result<Json<ConversationDeleted>, ApiError> {
     let project = caller.permitted(&app, Permission::ConversationsWrite)?;
-    let smith = acting_smith(&project, &caller, &headers, None).await?;
+    let smith = acting_smith(&project, &caller, &headers, None, None).await?;
     let id = named(&path)?;
     if !project.delete_conversation(&smith, id).await? {
         return Err(no_conversation().into());

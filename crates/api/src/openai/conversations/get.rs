@@ -28,7 +28,7 @@ pub(crate) async fn get(
     path: PathParams,
 ) -> Result<Json<ConversationOut>, ApiError> {
     let project = caller.permitted(&app, Permission::ConversationsRead)?;
-    let smith = acting_smith(&project, &caller, &headers, None).await?;
+    let smith = acting_smith(&project, &caller, &headers, None, None).await?;
     let found = project.conversation(&smith, named(&path)?).await?;
     Ok(Json(ConversationOut::of(&found.ok_or_else(no_conversation)?)))
 }

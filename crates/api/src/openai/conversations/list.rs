@@ -54,7 +54,7 @@ pub(crate) async fn list(
 ) -> Result<Json<Page<ConversationOut>>, ApiError> {
     let project = caller.permitted(&app, Permission::ConversationsRead)?;
     let window = Window::of(&query)?;
-    let smith = acting_smith(&project, &caller, &headers, None).await?;
+    let smith = acting_smith(&project, &caller, &headers, None, None).await?;
     let after = match &window.after {
         Some(after) => Some(find(&project, &smith, after).await?),
         None => None,

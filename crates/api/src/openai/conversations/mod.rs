@@ -10,6 +10,9 @@ mod update;
 
 use domain::ids::ConversationId;
 use domain::{Code, Problem};
+use store::ProjectStore;
+use store::conversations::Conversation;
+use store::smiths::SmithRecord;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -26,6 +29,19 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 /// Reads the conversation that a path names. Text that is no id is as unknown as an id that the smith has not got.
 fn named(path: &PathParams) -> Result<ConversationId, Problem> {
     path.text("cnvId").parse().map_err(|_| no_conversation())
+}
+
+/// How names of threads begin that are conversations.
+pub(crate) const PREFIX: &str = "cnv_";
+
+/// Finds a conversation of the acting smith by its id.
+pub(crate) async fn find(
+    project: &ProjectStore,
+    smith: &SmithRecord,
+    id: &str,
+) -> Result<Conversation, Problem> {
+    let id = id.parse().map_err(|_| no_conversation())?;
+    project.conversation(smith, id).await?.ok_or_else(no_conversation)
 }
 
 /// The refusal of a conversation that the acting smith has not got.

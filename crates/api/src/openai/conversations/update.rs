@@ -53,7 +53,7 @@ pub(crate) async fn update(
     let fields = body.fields();
     let said = Said::read(&fields)?;
     let id = named(&path)?;
-    let smith = acting_smith(&project, &caller, &headers, fields.value("user")).await?;
+    let smith = acting_smith(&project, &caller, &headers, fields.value("user"), None).await?;
     let answer = |changed: &Conversation| {
         Answer::json(StatusCode::OK, &ConversationOut::of(changed)).about(Some(changed.smith))
     };

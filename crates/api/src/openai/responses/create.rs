@@ -11,7 +11,7 @@ use domain::response_format::{ResponseFormat, parse_response_format};
 use domain::run::Status;
 use domain::smiths::parse_metadata;
 use domain::{Code, Problem};
-use engine::{Mode, Seat};
+use engine::{Follower, Mode, Seat};
 use http::HeaderMap;
 use serde_json::{Map, Value};
 use store::runs::RunRecord;
@@ -113,8 +113,7 @@ pub(crate) async fn create(
     let options = Options::read(&app, &fields)?;
     // Before the smith, which may be made: a refusal has done nothing.
     let seated = wanted.seated(&app)?;
-    app.engine.check_room()?;
-    let smith = acting_smith(&project, &caller, &headers, fields.value("user")).await?;
+    let smith = acting_smith(&project, &caller, &headers, fields.value("user"), Some(&app.engine)).await?;
     let place = thread::place(&project, &smith, &fields, &headers).await?;
     let reads = caller.allow(Permission::RunsRead).is_ok();
     if steps.iter().any(|step| matches!(step, Step::Reference { .. })) && reads {
@@ -154,8 +153,8 @@ pub(crate) async fn create(
     if turn.response_format.is_some() && place.is_named {
         return Err(stateless().into());
     }
-    let Some((started, _guard)) = turn::start(&app, &project, smith, turn, |_| CancelOnDrop::never()).await?
-    else {
+    let started = turn::start(&app, &project, smith, turn, |_| CancelOnDrop::never()).await;
+    let Some((started, _guard)) = started.map_err(in_input)? else {
         // The same request was faster elsewhere. Its answer takes a place of its own.
         drop(seated);
         let response = repeated(&app, &project, &once, wanted).await?;
@@ -253,6 +252,14 @@ async fn goes_on_with(
     answer(app, project, Told::of(&record, seal, from), || object::shell(&record), seated).await
 }
 
+/// Names in a refusal of the run's input the field that it came from: its items are not counted like the run's messages.
+fn in_input(mut problem: Problem) -> Problem {
+    if problem.param.as_deref().is_some_and(|param| param.starts_with("input")) {
+        problem.param = Some("input".to_owned());
+    }
+    problem
+}
+
 /// Answers with a response once it rests, at once, or with its events. They begin with `shell`, the response before anything
 /// came of it.
 async fn answer(
@@ -273,20 +280,28 @@ async fn answer(
             Json(reading::show(project, &saved, from).await?).into_response()
         }
         Seated::Whole(seat) => {
-            let mut follower = app.engine.follow(seat, project.clone(), seal, run, 0, Mode::Unhurried);
-            let record = follower.rest().await?;
-            if record.status == Status::Cancelled {
-                let message = "The response was cancelled.";
-                return Err(Problem::new(Code::RunCancelled, message).after_work());
-            }
-            if let Some(error) = record.result.as_ref().and_then(|result| result.error.as_ref()) {
-                return Err(turn::failed(error).after_work());
-            }
-            Json(reading::show_rested(project, follower, &record, from).await?).into_response()
+            let follower = app.engine.follow(seat, project.clone(), seal, run, 0, Mode::Unhurried);
+            // An error is named like an answer: there is a run behind it.
+            whole(project, follower, from).await.unwrap_or_else(|problem| {
+                let problem = if problem.after_work { problem } else { goes_on(problem, run) };
+                ApiError::from(problem).into_response()
+            })
         }
     };
     name_run(&mut response, run, &thread_id);
     Ok(response)
+}
+
+/// Answers with a response once it rests.
+async fn whole(project: &ProjectStore, mut follower: Follower, from: u64) -> Result<Response, Problem> {
+    let record = follower.rest().await?;
+    if record.status == Status::Cancelled {
+        return Err(Problem::new(Code::RunCancelled, "The response was cancelled.").after_work());
+    }
+    if let Some(error) = record.result.as_ref().and_then(|result| result.error.as_ref()) {
+        return Err(turn::failed(error).after_work());
+    }
+    Ok(Json(reading::show_rested(project, follower, &record, from).await?).into_response())
 }
 
 /// Answers a request whose key was used before, if it was.

@@ -2,6 +2,9 @@
 
 use serde_json::{Value, json};
 
+/// The type of items that ask for an agreement.
+pub(super) const APPROVAL_REQUEST: &str = "mcp_approval_request";
+
 pub(super) const IN_PROGRESS: &str = "in_progress";
 pub(super) const COMPLETED: &str = "completed";
 pub(super) const INCOMPLETE: &str = "incomplete";
@@ -71,7 +74,7 @@ impl McpCall<'_> {
 pub(super) fn approval_request(id: &str, server_label: &str, name: &str, arguments: &str) -> Value {
     json!({
         "id": id,
-        "type": "mcp_approval_request",
+        "type": APPROVAL_REQUEST,
         "server_label": server_label,
         "name": name,
         "arguments": arguments,

@@ -19,7 +19,7 @@ use self::calls::Calling;
 use self::speech::{Speech, Spoken};
 use self::teller::Teller;
 use super::facts::Facts;
-use super::items::COMPLETED;
+use super::items::{APPROVAL_REQUEST, COMPLETED};
 use super::object::Outcome;
 
 /// Why a run ends whose calls are its caller's to carry out.
@@ -187,7 +187,9 @@ impl Projection {
         let is_pending = |item: &Item| {
             let Item::Made(item) = item else { return false };
             let name = item.get("call_id").or_else(|| item.get("id")).and_then(Value::as_str);
-            let mut pending = self.pending.iter();
+            // A call that was agreed to may wait for its result now: what asked for the agreement is answered.
+            let asks = item.get("type").is_some_and(|kind| kind == APPROVAL_REQUEST);
+            let mut pending = self.pending.iter().filter(|call| call.approval_id.is_some() == asks);
             pending.any(|call| name == Some(composite(self.run, &call.tool_call_id).as_str()))
         };
         let shown = |told: &&Told| !told.is_void && (told.seq >= since || is_pending(&told.item));

@@ -1,6 +1,6 @@
 //! Which thread a response belongs to, and what it is given of an earlier one.
 
-use domain::ids::{ConversationId, RunId};
+use domain::ids::RunId;
 use domain::items::Item;
 use domain::{Code, Problem};
 use http::HeaderMap;
@@ -11,12 +11,10 @@ use store::smiths::SmithRecord;
 use super::reading;
 use crate::extract::Fields;
 use crate::native::runs::reply::from_head;
-use crate::openai::conversations::no_conversation;
+use crate::openai::conversations;
 
 /// The header that names the thread to go on with.
 const THREAD: &str = "IC-Thread-Id";
-/// How names of threads begin that are conversations.
-const CONVERSATION: &str = "cnv_";
 /// How many turns of a chain are read.
 const CHAIN: usize = 256;
 
@@ -57,7 +55,7 @@ pub(super) async fn place(
         .ok()
         .and_then(from_head)
         .ok_or_else(|| Problem::invalid_input(THREAD, "`IC-Thread-Id` must have 1 to 255 characters."))?;
-    if thread_id.starts_with(CONVERSATION) {
+    if thread_id.starts_with(conversations::PREFIX) {
         return kept(project, smith, &thread_id).await.map_err(|problem| problem.at(THREAD));
     }
     Ok(Place { thread_id: Some(thread_id), is_named: true, ..Place::default() })
@@ -65,9 +63,7 @@ pub(super) async fn place(
 
 /// Goes on with a conversation of the smith.
 async fn kept(project: &ProjectStore, smith: &SmithRecord, id: &str) -> Result<Place, Problem> {
-    let id: ConversationId = id.parse().map_err(|_| no_conversation())?;
-    let conversation = project.conversation(smith, id).await?.ok_or_else(no_conversation)?;
-    let id = conversation.id.to_string();
+    let id = conversations::find(project, smith, id).await?.id.to_string();
     Ok(Place { thread_id: Some(id.clone()), is_named: true, conversation: Some(id), ..Place::default() })
 }
 

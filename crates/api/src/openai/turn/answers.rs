@@ -87,7 +87,19 @@ pub(crate) async fn resolve(asking: &Asking<'_>, entries: Vec<Entry>) -> Result<
         }
     }
     if let Some((acting, messages)) = acting(&entries, &found)? {
-        return Ok(Resolved::Continued(Box::new(asking.submit(acting, messages, &found).await?)));
+        let mut new = Vec::with_capacity(acting.len());
+        let mut repeated = None;
+        for answer in acting {
+            match asking.decided_before(answer, &found).await? {
+                Some(continued) => repeated = Some(continued),
+                None => new.push(answer),
+            }
+        }
+        let continued = match repeated {
+            Some(repeated) if new.is_empty() => repeated,
+            _ => asking.submit(new, messages, &found).await?,
+        };
+        return Ok(Resolved::Continued(Box::new(continued)));
     }
     if let Some(Entry::Answer(last)) = entries.last() {
         return Ok(Resolved::Continued(Box::new(asking.told_again(last, &found).await?)));
@@ -235,8 +247,32 @@ impl Asking<'_> {
         if kind == ActorKind::Smith { id } else { token_id }
     }
 
+    /// Finds from where on a run is to be told again to somebody who decides once more about a call that waits for its result by
+    /// now. Their ids are one, and a decision that is repeated must not be taken for what came of the call.
+    async fn decided_before(&self, answer: &Answer, found: &Found) -> Result<Option<Continued>, Problem> {
+        let record = found.get(&answer.run).and_then(Option::as_ref).map(|(record, _)| record);
+        let pending =
+            record.and_then(|record| record.result.as_ref()).map(|result| result.pending.as_slice());
+        let mut pending = pending.unwrap_or_default().iter();
+        let waits_for_result =
+            pending.any(|call| call.tool_call_id == answer.call_id && call.approval_id.is_none());
+        if !waits_for_result || decision_in(answer).is_none() {
+            return Ok(None);
+        }
+        self.taken_before(answer, found).await
+    }
+
     /// Finds from where on a run is to be told again to somebody who repeats an answer that was taken.
     async fn told_again(&self, answer: &Answer, found: &Found) -> Result<Continued, Problem> {
+        let taken = self.taken_before(answer, found).await?;
+        taken.ok_or_else(|| {
+            let message = "The run does not wait for an answer to this call.";
+            Problem::new(Code::RunNotPaused, message).at(answer.at.clone())
+        })
+    }
+
+    /// Finds where in a run an answer like this was taken, if it was. The opposite of what was decided is refused.
+    async fn taken_before(&self, answer: &Answer, found: &Found) -> Result<Option<Continued>, Problem> {
         let Some(Some((record, _))) = found.get(&answer.run) else {
             return Err(Problem::not_found("run").at(answer.at.clone()));
         };
@@ -267,11 +303,7 @@ impl Asking<'_> {
             }
             before = entry.next_seq;
         }
-        let Some(from) = from else {
-            let message = "The run does not wait for an answer to this call.";
-            return Err(Problem::new(Code::RunNotPaused, message).at(answer.at.clone()));
-        };
-        Ok(Continued { record: saved.record, seal: saved.seal, from })
+        Ok(from.map(|from| Continued { record: saved.record, seal: saved.seal, from }))
     }
 }
 
@@ -300,14 +332,18 @@ fn read_decision(text: &str) -> Option<(Choice, Option<String>)> {
     }
 }
 
-/// Refuses to take back a decision.
-fn check_same(taken: &Choice, answer: &Answer) -> Result<(), Problem> {
-    let again = match &answer.given {
+/// Returns the decision that an answer gives, if it can be read as one.
+fn decision_in(answer: &Answer) -> Option<Choice> {
+    match &answer.given {
         Given::Text(text) => read_decision(text).map(|(choice, _)| choice),
         Given::Decision { choice, .. } => Some(choice.clone()),
-    };
+    }
+}
+
+/// Refuses to take back a decision.
+fn check_same(taken: &Choice, answer: &Answer) -> Result<(), Problem> {
     let is_approval = |choice: &Choice| matches!(choice, Choice::Approve { .. });
-    if again.is_some_and(|again| is_approval(&again) != is_approval(taken)) {
+    if decision_in(answer).is_some_and(|again| is_approval(&again) != is_approval(taken)) {
         let message = "The call was decided otherwise already; that is not taken back.";
         return Err(Problem::new(Code::RunNotPaused, message).at(answer.at.clone()));
     }

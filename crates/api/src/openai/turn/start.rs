@@ -19,11 +19,10 @@ use tokio::sync::oneshot;
 
 use super::CancelOnDrop;
 use crate::app::App;
+use crate::openai::conversations;
 
 /// Where runs of this surface come from, for their records.
 const CHANNEL: &str = "openai";
-/// How names of threads begin that are conversations.
-const CONVERSATION: &str = "cnv_";
 
 /// A turn as a request of this surface describes it.
 pub(crate) struct Turn {
@@ -116,7 +115,7 @@ struct Untitled {
 
 impl Untitled {
     fn of(smith: &SmithRecord, turn: &Turn) -> Option<Self> {
-        let thread = turn.thread_id.as_deref().filter(|thread| thread.starts_with(CONVERSATION))?;
+        let thread = turn.thread_id.as_deref().filter(|thread| thread.starts_with(conversations::PREFIX))?;
         let conversation = thread.parse().ok()?;
         let said = turn.input.iter().find(|message| message.role == Role::User)?;
         let title = title_of(&said.content.text())?;

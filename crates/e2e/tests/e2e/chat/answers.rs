@@ -23,6 +23,7 @@ async fn shop(server: &Server, first: Reply) -> Shop {
     for (name, more) in [
         ("refund", json!({"execution": "webhook", "url": receiver.url(), "approval": "always"})),
         ("read_meter", json!({"execution": "external"})),
+        ("pay_out", json!({"execution": "external", "approval": "always"})),
     ] {
         let mut tool = json!({"description": "Does something.", "input_schema": schema});
         tool.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -32,7 +33,7 @@ async fn shop(server: &Server, first: Reply) -> Shop {
     upstream.answer(first);
     upstream.answer_otherwise(Reply::text("Done."));
     let smith = server.smith_on(&upstream).await;
-    let tools = json!({"tools": ["refund", "read_meter"]});
+    let tools = json!({"tools": ["refund", "read_meter", "pay_out"]});
     server.admin().patch(&smith.path(""), &tools).await.expect(200);
     let client = acting(server, &smith);
     Shop { receiver, upstream, smith, client }
@@ -169,6 +170,30 @@ async fn a_smith_may_answer_for_itself_only_with_the_permission() {
         let own = server.smith_client(&smith, &["runs:write", "approvals:write"]).await;
         own.post(PATH, &approve).await.expect(200);
         assert_eq!(receiver.received().len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_decision_that_is_repeated_is_never_taken_for_the_result_of_its_call() {
+    both(async |server| {
+        let first = Reply::tool_call("c1", "pay_out", json!({"amount": 12}));
+        let Shop { upstream, client, .. } = shop(&server, first).await;
+        let paused = client.post(PATH, &says("Pay out 12")).await.expect(200);
+        let approved = client.post(PATH, &answered(&paused, &["approve"])).await.expect(200);
+        let call = &approved["choices"][0]["message"]["tool_calls"][0];
+        assert_eq!(call["id"], paused["choices"][0]["message"]["tool_calls"][0]["id"]);
+        // Its answer was lost, and it comes again.
+        for again in ["approve", r#"{"decision": "approve"}"#] {
+            let again = client.post(PATH, &answered(&paused, &[again])).await.expect(200);
+            assert_eq!(again["choices"], approved["choices"]);
+        }
+        let opposite = client.post(PATH, &answered(&paused, &["reject"])).await;
+        opposite.expect_error(409, "run_not_paused");
+        assert_eq!(upstream.requests().len(), 1, "nobody has paid anything out yet");
+        let done = client.post(PATH, &answered(&approved, &["paid"])).await.expect(200);
+        assert_eq!(text(&done), "Done.");
+        assert_eq!(given(&upstream).as_array().unwrap().last().unwrap()["content"], "paid");
     })
     .await;
 }

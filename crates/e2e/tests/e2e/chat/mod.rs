@@ -98,6 +98,13 @@ async fn a_thread_is_remembered_and_a_chat_without_one_is_not() {
         assert_eq!(given(&upstream).as_array().unwrap().len(), 5, "one thread on both surfaces");
         let wrong = client.with_header("ic-thread-id", "%zz").post(PATH, &says("Six")).await;
         wrong.expect_error_about(422, "invalid_input", "IC-Thread-Id");
+        // What looks like a conversation is one of the smith, or nothing.
+        let other = acting(&server, &server.smith(json!({})).await);
+        let foreign = other.post("/v1/conversations", &json!({})).await.expect(200);
+        for id in ["cnv_1111111111111111111111", foreign["id"].as_str().unwrap()] {
+            let unknown = client.with_header("ic-thread-id", id).post(PATH, &says("Seven")).await;
+            unknown.expect_error_about(404, "conversation_not_found", "IC-Thread-Id");
+        }
     })
     .await;
 }
@@ -182,9 +189,16 @@ async fn a_chat_that_fails_is_an_error_that_is_not_tried_again() {
         let upstream = Upstream::start().await;
         upstream.answer_otherwise(Reply::status(400));
         let smith = server.smith_on(&upstream).await;
-        let answer = acting(&server, &smith).post(PATH, &says("Hi")).await;
+        let keyed = acting(&server, &smith).with_header("idempotency-key", "k");
+        let answer = keyed.post(PATH, &says("Hi")).await;
         answer.expect_error(422, "model_request_failed");
         assert_eq!(answer.header("x-should-retry"), "false");
+        let runs = server.admin().get(&smith.path("/runs")).await.expect(200);
+        assert_eq!(answer.header("ic-run-id"), runs["data"][0]["id"], "there is a run to look at");
+        let again = keyed.post(PATH, &says("Hi")).await;
+        again.expect_error(422, "model_request_failed");
+        assert_eq!(again.header("idempotency-replayed"), "true");
+        assert_eq!(again.header("ic-run-id"), answer.header("ic-run-id"));
         let mut upstream = upstream;
         upstream.stop().await;
         let answer = acting(&server, &smith).post(PATH, &says("Hi")).await;

@@ -125,6 +125,9 @@ async fn the_usual_bound_of_a_body_is_32_mib() {
     server.admin().send_bytes(Method::POST, "/v1/smiths", Some(body(bound).into())).await.expect(201);
     let request = raw::Request::new("POST", "/v1/smiths").bearer(server.admin_token());
     request.announce(&server, bound as u64 + 1).await.expect_error(413, "payload_too_large");
+    // Whoever sends all of it before reading an answer gets it, too.
+    let too_large = body(bound + 1_000_000);
+    request.send_text(&server, &too_large).await.expect_error(413, "payload_too_large");
 }
 
 #[tokio::test]

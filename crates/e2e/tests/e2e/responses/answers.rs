@@ -23,6 +23,7 @@ async fn shop(server: &Server, first: Reply) -> Shop {
     for (name, more) in [
         ("refund", json!({"execution": "webhook", "url": receiver.url(), "approval": "always"})),
         ("read_meter", json!({"execution": "external"})),
+        ("pay_out", json!({"execution": "external", "approval": "always"})),
     ] {
         let mut tool = json!({"description": "Does something.", "input_schema": schema});
         tool.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -32,7 +33,7 @@ async fn shop(server: &Server, first: Reply) -> Shop {
     upstream.answer(first);
     upstream.answer_otherwise(Reply::text("Done."));
     let smith = server.smith_on(&upstream).await;
-    let tools = json!({"tools": ["refund", "read_meter"]});
+    let tools = json!({"tools": ["refund", "read_meter", "pay_out"]});
     server.admin().patch(&smith.path(""), &tools).await.expect(200);
     let client = acting(server, &smith);
     Shop { receiver, upstream, smith, client }
@@ -102,6 +103,28 @@ async fn an_external_call_is_a_function_call_of_the_run() {
         assert_eq!((text(&done), &done["id"]), (&json!("Done."), &paused["id"]));
         assert_eq!(receiver.received().len(), 1);
         assert_eq!(given(&upstream).as_array().unwrap().last().unwrap()["content"], "42 kWh");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_call_that_was_agreed_to_and_waits_for_its_result_is_asked_for_once() {
+    both(async |server| {
+        let first = Reply::tool_call("c1", "pay_out", json!({"amount": 12}));
+        let Shop { upstream, client, .. } = shop(&server, first).await;
+        let paused = client.post(PATH, &json!({"input": "Pay out 12"})).await.expect(200);
+        assert_eq!(types(&paused), ["mcp_approval_request"]);
+        let decide = |approve: bool| json!({"input": [response_to(&paused["output"][0], approve)]});
+        let approved = client.post(PATH, &decide(true)).await.expect(200);
+        assert_eq!(types(&approved), ["function_call"], "what was agreed to is not asked again");
+        let again = client.post(PATH, &decide(true)).await.expect(200);
+        assert_eq!(again["output"], approved["output"]);
+        client.post(PATH, &decide(false)).await.expect_error(409, "run_not_paused");
+        assert_eq!(upstream.requests().len(), 1);
+        let call = &approved["output"][0];
+        let output = json!({"type": "function_call_output", "call_id": call["call_id"], "output": "paid"});
+        let done = client.post(PATH, &json!({"input": [call, output]})).await.expect(200);
+        assert_eq!((text(&done), &done["id"]), (&json!("Done."), &paused["id"]));
     })
     .await;
 }

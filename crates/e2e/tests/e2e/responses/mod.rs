@@ -117,11 +117,15 @@ async fn what_fails_is_an_error_and_no_empty_answer() {
         let upstream = Upstream::start().await;
         upstream.answer_otherwise(Reply::status(400));
         let smith = server.smith_on(&upstream).await;
-        let client = acting(&server, &smith);
+        let client = acting(&server, &smith).with_header("idempotency-key", "k");
         let failed = client.post(PATH, &json!({"input": "Hi"})).await;
         failed.expect_error(422, "model_request_failed");
         assert_eq!(failed.header("x-should-retry"), "false");
         let runs = server.admin().get(&smith.path("/runs")).await.expect(200);
+        assert_eq!(failed.header("ic-run-id"), runs["data"][0]["id"]);
+        let again = client.post(PATH, &json!({"input": "Hi"})).await;
+        again.expect_error(422, "model_request_failed");
+        assert_eq!(again.header("idempotency-replayed"), "true");
         let path = format!("{PATH}/{}", runs["data"][0]["id"].as_str().unwrap());
         let response = client.get(&path).await.expect(200);
         assert_eq!(

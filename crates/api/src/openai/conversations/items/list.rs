@@ -66,7 +66,7 @@ pub(crate) async fn list(
 ) -> Result<Json<Page<ItemOut>>, ApiError> {
     let project = caller.permitted(&app, Permission::ConversationsRead)?;
     let window = Window::of(&query)?;
-    let smith = acting_smith(&project, &caller, &headers, None).await?;
+    let smith = acting_smith(&project, &caller, &headers, None, None).await?;
     let conversation = project.conversation(&smith, named(&path)?).await?.ok_or_else(no_conversation)?;
     let id = conversation.id.to_string();
     let items = Thread { project: &project, smith: &smith, id }.items(&window).await?;
