@@ -40,21 +40,38 @@ pub enum BuildError {
     Client(#[from] reqwest::Error),
 }
 
+/// An address that somebody else is to call did not pass, or could not be looked up.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LookUpError {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("The host `{host}` could not be looked up in time. Retry shortly.")]
+    TimedOut { host: String },
+}
+
+/// Look-ups at once of the hosts that are called, and of those that others are to call: these are many names in one request,
+/// and must not keep the others waiting.
+const CALLED: usize = 128;
+const NAMED: usize = 16;
+
 /// Builds clients. Made once at start, because it reads the system's trust store.
 #[derive(Clone)]
 pub struct Egress {
     tls: ClientConfig,
     names: Arc<dyn Resolve>,
+    /// For names that somebody else is to call.
+    names_of_others: Arc<dyn Resolve>,
 }
 
 impl Egress {
     pub fn new() -> Result<Self, BuildError> {
-        Self::with_resolver(Arc::new(SystemResolver))
+        let names_of_others = Arc::new(SystemResolver::new(NAMED));
+        Ok(Self { tls: tls::config()?, names: Arc::new(SystemResolver::new(CALLED)), names_of_others })
     }
 
     /// Takes names from `names` instead of the operating system. What it answers passes the guard all the same.
     pub fn with_resolver(names: Arc<dyn Resolve>) -> Result<Self, BuildError> {
-        Ok(Self { tls: tls::config()?, names })
+        Ok(Self { tls: tls::config()?, names: Arc::clone(&names), names_of_others: names })
     }
 
     /// Builds a client that calls what the policy allows.
@@ -77,7 +94,7 @@ impl Egress {
         if let Some(total) = timeouts.total {
             builder = builder.timeout(total);
         }
-        let names = Names(Arc::clone(&self.names));
+        let names = Names(Arc::clone(&self.names_of_others));
         Ok(Client { http: builder.build()?, guard, names, patience: timeouts.connect })
     }
 }
@@ -87,6 +104,7 @@ impl Egress {
 pub struct Client {
     http: reqwest::Client,
     guard: Guard,
+    /// For look-ups only; the connections have their own.
     names: Names,
     /// How long the look-up of a name is waited for.
     patience: Duration,
@@ -112,14 +130,15 @@ impl Client {
 
     /// Checks an address that somebody else will call: also where its name leads to, as far as a look-up tells.
     ///
-    /// A name that is not found now is let through: whoever calls it will say so.
-    pub async fn look_up(&self, url: &Url) -> Result<(), Refusal> {
+    /// A name that is not found now is let through: whoever calls it will say so. One about which nothing is said in time is not.
+    pub async fn look_up(&self, url: &Url) -> Result<(), LookUpError> {
         self.guard.check_url(url)?;
         let Some(Host::Domain(host)) = url.host().filter(|_| !self.guard.allows_all()) else { return Ok(()) };
         let Ok(name) = host.parse::<Name>() else { return Ok(()) };
         match tokio::time::timeout(self.patience, self.names.0.resolve(name)).await {
-            Ok(Ok(addresses)) => self.guard.check_resolved(host, addresses).map(|_| ()),
-            Ok(Err(_)) | Err(_) => Ok(()),
+            Ok(Ok(addresses)) => Ok(self.guard.check_all(host, addresses)?),
+            Ok(Err(_)) => Ok(()),
+            Err(_) => Err(LookUpError::TimedOut { host: host.to_owned() }),
         }
     }
 

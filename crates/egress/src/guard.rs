@@ -1,9 +1,10 @@
 //! The check of addresses, before a request and when a connection is opened.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::sync::Semaphore;
 use url::{Host, Url};
 
 use crate::address::AddressClass;
@@ -47,8 +48,13 @@ impl Guard {
         Err(Refusal::Address { host: host.to_owned(), class, policy: self.policy })
     }
 
+    /// Refuses a name that has an address which may not be called, among others or alone: who calls it may choose any.
+    pub(crate) fn check_all(self, host: &str, mut addresses: Addrs) -> Result<(), Refusal> {
+        addresses.try_for_each(|address| self.check_address(host, address.ip()))
+    }
+
     /// Keeps the addresses of a name that may be called; refuses the name if it has none.
-    pub(crate) fn check_resolved(self, host: &str, addresses: Addrs) -> Result<Vec<SocketAddr>, Refusal> {
+    fn check_resolved(self, host: &str, addresses: Addrs) -> Result<Vec<SocketAddr>, Refusal> {
         let mut refusal = None;
         let allowed: Vec<_> = addresses
             .filter(|address| match self.check_address(host, address.ip()) {
@@ -84,15 +90,30 @@ impl Resolve for GuardedResolver {
     }
 }
 
-/// The resolver of the operating system.
-pub(crate) struct SystemResolver;
+/// The resolver of the operating system. Each look-up keeps a thread for as long as the name server says nothing, also where nobody
+/// waits for it any more, and the database works on threads of the same kind: so many at once, and no more.
+pub(crate) struct SystemResolver {
+    at_once: Arc<Semaphore>,
+}
+
+impl SystemResolver {
+    pub(crate) fn new(at_once: usize) -> Self {
+        Self { at_once: Arc::new(Semaphore::new(at_once)) }
+    }
+}
 
 impl Resolve for SystemResolver {
     fn resolve(&self, name: Name) -> Resolving {
+        let at_once = Arc::clone(&self.at_once);
         Box::pin(async move {
-            // The port is put in by the connector.
-            let addresses: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            Ok(Box::new(addresses.into_iter()) as Addrs)
+            let place = at_once.acquire_owned().await?;
+            let looking_up = tokio::task::spawn_blocking(move || {
+                // The port is put in by the connector.
+                let addresses = (name.as_str(), 0).to_socket_addrs();
+                drop(place);
+                addresses
+            });
+            Ok(Box::new(looking_up.await??) as Addrs)
         })
     }
 }

@@ -15,7 +15,7 @@ pub mod sse;
 mod tls;
 
 pub use address::AddressClass;
-pub use client::{BuildError, Client, Egress, Timeouts};
+pub use client::{BuildError, Client, Egress, LookUpError, Timeouts};
 pub use follow::FollowError;
 pub use guard::Guard;
 pub use policy::{Policy, Refusal, Setting, UnknownSetting};

@@ -1,15 +1,11 @@
 //! Inline bytes of an input: taken out of the messages, to be kept as files that the messages name.
 
-use std::collections::HashMap;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::Problem;
 use domain::content::{Content, Message, Part, Source};
 use domain::ids::{FileId, SmithId};
 use domain::models::Provider;
-use egress::Url;
-use models::Models;
 use models::parts::{self, refusal};
 use store::files::StoredFile;
 use store::{ProjectStore, SmithSeal};
@@ -56,58 +52,6 @@ pub(crate) fn referenced(messages: &[&Message]) -> Vec<(FileId, String)> {
         }
     }
     files
-}
-
-/// Hosts that the addresses of one run may name: each is looked up.
-const HOSTS: usize = 64;
-
-/// Refuses images and files at addresses that a tenant may not have called, and returns whether there are any to be called.
-///
-/// It is the provider that calls them, and it may run next to this server. The messages do not repeat the address: it may hold
-/// a secret.
-pub(crate) async fn check_addresses(models: &Models, messages: &[&Message]) -> Result<bool, Problem> {
-    let mut hosts = HashMap::new();
-    for (address, at) in addresses(messages) {
-        let url = Url::parse(address).ok().filter(|url| url.scheme() == "https" && url.has_host());
-        let Some(url) = url else {
-            let message = "This is no address. Give one such as https://host.example/image.png.";
-            return Err(Problem::invalid_input(at, message));
-        };
-        if !url.username().is_empty() || url.password().is_some() {
-            let message = "An address must hold no user and no password: the provider would be told them.";
-            return Err(Problem::invalid_input(at, message));
-        }
-        let host = url.host_str().unwrap_or_default().to_owned();
-        if hosts.len() == HOSTS && !hosts.contains_key(&host) {
-            let message =
-                format!("The addresses of one run may name {HOSTS} hosts. Give the bytes inline, or fewer.");
-            return Err(Problem::invalid_input(at, message));
-        }
-        hosts.entry(host).or_insert((url, at));
-    }
-    let look_ups = hosts.values().map(async |(url, at)| {
-        models.look_up(url).await.map_err(|refusal| Problem::invalid_input(at.clone(), refusal.to_string()))
-    });
-    futures::future::try_join_all(look_ups).await?;
-    Ok(!hosts.is_empty())
-}
-
-/// Lists the addresses of images and files in messages, with the place where each is named.
-fn addresses<'a>(messages: &'a [&Message]) -> impl Iterator<Item = (&'a str, String)> {
-    messages.iter().enumerate().flat_map(|(index, message)| {
-        let parts = match &message.content {
-            Content::Parts(parts) => parts.as_slice(),
-            Content::Text(_) => &[],
-        };
-        parts.iter().enumerate().filter_map(move |(part_index, part)| {
-            let (Part::Image(source) | Part::File(source)) = part else { return None };
-            let (address, field) = match (&source.image_url, &source.file_url) {
-                (Some(address), _) => (address, "image_url"),
-                (None, address) => (address.as_ref()?, "file_url"),
-            };
-            Some((address.as_str(), format!("input[{index}].content[{part_index}].{field}")))
-        })
-    })
 }
 
 /// Knows the media types of a smith's files, those that are about to be stored too.

@@ -67,34 +67,42 @@ impl Engine {
         Err(too_busy())
     }
 
-    /// Cancels the open runs of smiths and projects that were archived. A round would, a little later.
+    /// Cancels the open runs of smiths and projects that were archived, unless this node is about that already.
     pub fn cancel_archived_soon(&self) {
         let engine = self.clone();
         self.spawn(async move {
+            let Ok(_only) = engine.inner.cancels_archived.try_lock() else { return };
             if let Err(error) = engine.cancel_archived().await {
                 tracing::warn!(error = %error, "Runs of what was archived could not be cancelled; the next round tries again.");
             }
         });
     }
 
-    /// Cancels the open runs of smiths and projects that were archived.
-    pub(crate) async fn cancel_archived(&self) -> Result<(), store::Error> {
+    async fn cancel_archived(&self) -> Result<(), store::Error> {
         loop {
             let archived = self.inner.store.server().runs_of_the_archived(HANDFUL).await?;
             let mut goes_on = archived.len() == HANDFUL;
             for Archived { run, project, with } in archived {
+                if self.inner.closing.is_cancelled() {
+                    return Ok(());
+                }
                 let project = self.inner.store.project(project);
                 let reason = match with {
                     ArchivedWith::Smith => "The smith was archived.",
                     ArchivedWith::Project => "The project was archived.",
                 };
-                if let Err(problem) = self.cancel_here(&project, run, Some(reason)).await {
-                    // It would be found again at once: the next round is soon enough.
-                    goes_on = false;
-                    tracing::warn!(run.id = %run, error = %problem, "A run of what was archived could not be cancelled.");
+                match self.cancel_here(&project, run, Some(reason)).await {
+                    Ok(()) => {}
+                    // It ended by itself meanwhile, or was erased.
+                    Err(problem) if matches!(problem.code, Code::RunNotPaused | Code::NotFound) => {}
+                    Err(problem) => {
+                        // It would be found again at once: the next round is soon enough.
+                        goes_on = false;
+                        tracing::warn!(run.id = %run, error = %problem, "A run of what was archived could not be cancelled.");
+                    }
                 }
             }
-            if !goes_on || self.inner.closing.is_cancelled() {
+            if !goes_on {
                 return Ok(());
             }
         }

@@ -3,6 +3,7 @@
 //! Knows no HTTP. Whoever holds an [`Engine`] can start, follow and cancel runs; [`Engine::run`] keeps them going until the
 //! server shuts down.
 
+mod addresses;
 mod attachments;
 mod cancel;
 mod context;
@@ -79,6 +80,9 @@ pub(crate) struct Inner {
     peers: AtomicBool,
     /// Whether the database did not let the last run be stored.
     fails_to_store: AtomicBool,
+    addresses: addresses::Addresses,
+    /// Whether this node is about cancelling the runs of what was archived.
+    cancels_archived: tokio::sync::Mutex<()>,
     /// Places of runs whose models are called before it is known that they are stored.
     unstored: Semaphore,
 }
@@ -107,6 +111,8 @@ impl Engine {
             registrations: AtomicU64::new(0),
             peers: AtomicBool::new(false),
             fails_to_store: AtomicBool::new(false),
+            addresses: addresses::Addresses::new(),
+            cancels_archived: tokio::sync::Mutex::default(),
             unstored: Semaphore::new(options.max_unstored.min(Semaphore::MAX_PERMITS)),
             store,
             keys,

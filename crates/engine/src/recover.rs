@@ -176,10 +176,19 @@ impl Engine {
         }
         self.release_idle(watch).await?;
         inner.take_up_orphans().await?;
-        for waiting in server.stalled_threads(inner.options.at_once(), HANDFUL).await? {
-            inner.take_turn(waiting.smith, &waiting.thread_id).await;
+        match inner.options.at_once() {
+            Some(at_once) => {
+                for project in server.stalled_projects(at_once, HANDFUL).await? {
+                    inner.fill(project, at_once).await;
+                }
+            }
+            None => {
+                for waiting in server.stalled_threads(HANDFUL).await? {
+                    inner.take_turn(waiting.smith, &waiting.thread_id).await;
+                }
+            }
         }
-        self.cancel_archived().await?;
+        self.cancel_archived_soon();
         self.expire_approvals().await?;
         self.finish_erasures(watch).await?;
         self.clear_traces(watch).await?;

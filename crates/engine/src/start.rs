@@ -67,7 +67,7 @@ pub struct StartedRun {
 impl Engine {
     /// Refuses where no more runs fit, for whoever has something to do before the start. The place itself is taken by that.
     pub fn check_room(&self) -> Result<(), Problem> {
-        self.inner.place().map(drop)
+        if self.inner.places.available_permits() == 0 { Err(no_room()) } else { Ok(()) }
     }
 
     /// Starts a run. What is wrong with it is said before anything is stored.
@@ -142,8 +142,9 @@ impl Engine {
                 return Err(Problem::invalid_input(at, message));
             }
         }
-        let names_hosts = attachments::check_addresses(&inner.models, &brought).await?;
+        // Before anything that may wait for others.
         let place = inner.place()?;
+        let has_looked_up = inner.addresses.check(&inner.models, &brought).await?;
         let asked = Instant::now();
         let choice = inner.keys.choose(project, Some(start.smith), start.config.shown_model()).await?;
         attachments::Types { project, smith: start.smith, seal: &start.seal, new: &files }
@@ -169,7 +170,7 @@ impl Engine {
         // Hardly anything but a database that fails can keep it from being stored: its smith was there a moment ago. Not where
         // tool servers or name servers were asked since, which may take seconds, nor where it may have to wait.
         let has_asked =
-            names_hosts || matches!(overlay.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
+            has_looked_up || matches!(overlay.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
         let at_once = inner.options.at_once();
         let may_wait = thread == Thread::Named || at_once.is_some();
         let is_certain = !may_wait && remember.is_none() && files.is_empty() && !has_asked;
@@ -234,10 +235,7 @@ struct Begun {
 impl Inner {
     /// Takes a place for a run of this node.
     pub(crate) fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
-            let message = "Too many runs are under way on this server. Retry shortly.";
-            Problem::new(Code::ServiceOverloaded, message)
-        })
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| no_room())
     }
 
     /// Stores a run and then drives it. None when a request with the same idempotency key was faster.
@@ -247,6 +245,7 @@ impl Inner {
         begun: Begun,
     ) -> Result<Option<Started>, Problem> {
         let Begun { run, seal, frames, chosen, thread, place } = begun;
+        let run_project = project.id();
         let started = project.start_run(&seal, &run).await;
         self.note_storing(started.as_ref().err());
         match started {
@@ -261,7 +260,7 @@ impl Inner {
             Ok(Started::Queued) => {
                 drop(place);
                 // The run that it waits for may have ended between the look at it and the commit.
-                self.take_turn(run.smith, &run.thread_id).await;
+                self.move_on(run_project, run.smith, &run.thread_id).await;
                 Ok(Some(Started::Queued))
             }
             Err(StartError::KeyTaken) => Ok(None),
@@ -344,6 +343,11 @@ fn saved(project: &ProjectStore, run: NewRun, seal: SmithSeal) -> Saved {
         updated_at: run.at,
     };
     Saved { record, config: run.config, journal: vec![entry], seal }
+}
+
+fn no_room() -> Problem {
+    let message = "Too many runs are under way on this server. Retry shortly.";
+    Problem::new(Code::ServiceOverloaded, message)
 }
 
 fn refusal(error: StartError) -> Problem {

@@ -28,11 +28,20 @@ impl Inner {
     }
 
     /// Gives the runs of a project their turns, the oldest first, until as many are running as may.
-    async fn fill(self: &Arc<Self>, project: ProjectId, at_once: usize) {
+    pub(crate) async fn fill(self: &Arc<Self>, project: ProjectId, at_once: usize) {
+        let mut before = None;
         for _ in 0..HANDFUL {
+            if self.closing.is_cancelled() {
+                return;
+            }
             match self.store.server().next_of_project(project, at_once).await {
-                // Somebody else may be faster; then there may be room for another one still.
-                Ok(Some(waiting)) => self.take_turn(waiting.smith, &waiting.thread_id).await,
+                // What could not be taken a moment ago is left to the next round.
+                Ok(next) if next == before => return,
+                Ok(Some(waiting)) => {
+                    // Somebody else may be faster; then there may be room for another one still.
+                    self.take_turn(waiting.smith, &waiting.thread_id).await;
+                    before = Some(waiting);
+                }
                 Ok(None) => return,
                 Err(error) => return failed(&error),
             }

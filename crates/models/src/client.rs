@@ -114,7 +114,7 @@ impl Models {
     }
 
     /// Checks an address that a tenant gives for a provider to call: also where its name leads to, as far as a look-up tells.
-    pub async fn look_up(&self, url: &egress::Url) -> Result<(), egress::Refusal> {
+    pub async fn look_up(&self, url: &egress::Url) -> Result<(), egress::LookUpError> {
         self.guarded.look_up(url).await
     }
 

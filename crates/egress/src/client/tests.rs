@@ -76,7 +76,27 @@ fn url(host: &str, port: u16, path: &str) -> Url {
     Url::parse(&format!("http://{host}:{port}{path}")).unwrap()
 }
 
-pub(crate) fn client(policy: Policy, names: Arc<Names>) -> Client {
+/// Names that have a public address and a private one.
+struct Mixed;
+
+impl Resolve for Mixed {
+    fn resolve(&self, _name: Name) -> Resolving {
+        let addresses =
+            ["93.184.216.34:0", "10.0.0.1:0"].map(|address| address.parse::<SocketAddr>().unwrap());
+        Box::pin(async move { Ok(Box::new(addresses.into_iter()) as Addrs) })
+    }
+}
+
+/// A name server that says nothing.
+struct Silent;
+
+impl Resolve for Silent {
+    fn resolve(&self, _name: Name) -> Resolving {
+        Box::pin(std::future::pending())
+    }
+}
+
+pub(crate) fn client(policy: Policy, names: Arc<dyn Resolve>) -> Client {
     Egress::with_resolver(names).unwrap().client(policy, TIMEOUTS).unwrap()
 }
 
@@ -119,12 +139,22 @@ async fn an_address_for_others_to_call_is_checked_where_its_name_leads_to_now() 
         (Policy::LocalToo, "metadata.test", "169.254.169.254"),
     ] {
         let refused = look_up(policy, host, answer).await;
-        assert!(matches!(refused, Err(Refusal::Address { .. })), "{host}: {refused:?}");
+        assert!(matches!(refused, Err(LookUpError::Refused(Refusal::Address { .. }))), "{host}: {refused:?}");
     }
     assert_eq!(look_up(Policy::Any, "metadata.test", "169.254.169.254").await, Ok(()));
+    // Whoever calls it may choose any of its addresses.
+    let mixed = client(Policy::Public, Arc::new(Mixed));
+    assert!(mixed.look_up(&url("mixed.test", 443, "/a.png")).await.is_err());
     // Whoever calls it finds out.
     let egress = Egress::new().unwrap().client(Policy::Public, TIMEOUTS).unwrap();
     assert_eq!(egress.look_up(&url("nobody.invalid", 443, "/")).await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_about_which_nothing_is_said_is_not_let_through() {
+    let silent = client(Policy::Public, Arc::new(Silent));
+    let looked_up = silent.look_up(&url("silent.test", 443, "/")).await;
+    assert_eq!(looked_up, Err(LookUpError::TimedOut { host: "silent.test".to_owned() }));
 }
 
 #[tokio::test]
@@ -142,7 +172,7 @@ async fn the_name_of_this_machine_is_checked_as_the_system_resolves_it() {
 async fn a_name_that_changes_its_address_is_checked_again_for_each_connection() {
     let address = server().await;
     let names = Names::new(&["127.0.0.1", "169.254.169.254"]);
-    let local = client(Policy::LocalToo, Arc::clone(&names));
+    let local = client(Policy::LocalToo, names.clone());
     let url = url("rebinding.test", address.port(), "/close");
     assert_eq!(get_url(&local, &url).await.unwrap().status(), StatusCode::OK);
     assert_eq!(get_url(&local, &url).await.err(), Some(AddressClass::LinkLocal));
@@ -153,7 +183,7 @@ async fn a_name_that_changes_its_address_is_checked_again_for_each_connection() 
 async fn a_name_is_resolved_once_for_a_connection_so_nothing_can_change_between_check_and_use() {
     let address = server().await;
     let names = Names::new(&["127.0.0.1", "10.0.0.1"]);
-    let local = client(Policy::LocalToo, Arc::clone(&names));
+    let local = client(Policy::LocalToo, names.clone());
     get_url(&local, &url("once.test", address.port(), "/")).await.unwrap();
     assert_eq!(names.asked.load(Ordering::SeqCst), 1);
 }

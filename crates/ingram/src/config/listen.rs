@@ -71,7 +71,9 @@ fn is_name(text: &str) -> bool {
         !part.is_empty()
             && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
     };
-    let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number = |part: &str| {
+        part.bytes().all(|byte| byte.is_ascii_digit()) || part.starts_with("0x") || part.starts_with("0X")
+    };
     text.len() <= LONGEST && parts().all(is_part) && !parts().next_back().is_some_and(is_number)
 }
 
@@ -123,6 +125,8 @@ mod tests {
             "[host]:1",
             "*:8080",
             "127.1:8080",
+            "0x7f000001:80",
+            "127.0.0.0X1:80",
             "300.0.0.1:80",
             "1:2",
             "a..b:1",

@@ -161,7 +161,7 @@ impl ServerStore {
         Ok(rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect::<Result<_, crate::DbError>>()?)
     }
 
-    /// Finds runs that should have been cancelled with their smith or their project: the process that archived it died in between.
+    /// Finds open runs of what was archived. Those of a smith are cancelled by whoever archives it, and are here where that one died.
     pub async fn runs_of_the_archived(&self, limit: usize) -> Result<Vec<Archived>, Error> {
         // There is an index of each of the two, and none of all that are open.
         let open = ["in ('running', 'paused_for_approval', 'paused_for_tool')", "= 'queued'"];

@@ -5,7 +5,9 @@ use domain::ids::{AgentId, RunId, SmithId};
 use domain::principals::Actor;
 use domain::run::Status;
 
-use super::{CONFIG, FRAMES, JOURNAL, JournalEntry, NewFrames, NodeId, REQUEST, RunConfig, RunRequest};
+use super::{
+    CONFIG, FRAMES, JOURNAL, JournalEntry, NewFrames, NodeId, REQUEST, RunConfig, RunRequest, turns,
+};
 use crate::codec::SmithSeal;
 use crate::db::params;
 use crate::files::StoredFile;
@@ -89,7 +91,10 @@ impl ProjectStore {
                 Err(error) if error.is_guard(LANE) => {
                     return Err(match self.paused_on_thread(run.smith, &run.thread_id).await? {
                         Some(paused) => StartError::Locked(paused),
-                        None if !self.has_smith(run.smith).await? => StartError::SmithGone,
+                        // With its project, it is gone too.
+                        None if !self.has_smith(run.smith).await? || self.is_archived().await? => {
+                            StartError::SmithGone
+                        }
                         None => StartError::Full,
                     });
                 }
@@ -125,8 +130,12 @@ impl ProjectStore {
         let mut has_to_wait = String::from(
             "exists (select 1 from runs where smith_id = $3 and thread_id = $6 and status in ('queued', 'running'))",
         );
+        // The first of a lane that nobody is on waits for its project, not on its thread.
+        let in_turn = "(case when exists (select 1 from runs where smith_id = $3 and thread_id = $6 and status = 'running') \
+                       then 0 else 1 end)";
         if let Some(at_once) = run.at_once {
-            has_to_wait.push_str(&format!(" or {}", super::turns::is_full("$2", "$14")));
+            let (is_full, somebody_waits) = (turns::is_full("$2", "$14"), turns::somebody_waits("$2"));
+            has_to_wait.push_str(&format!(" or {is_full} or {somebody_waits}"));
             values.push(at_once.into());
         }
         batch
@@ -142,8 +151,10 @@ impl ProjectStore {
                  where not exists (select 1 from runs where smith_id = $3 and thread_id = $6 \
                  and status in ('paused_for_approval', 'paused_for_tool')) \
                  and exists (select 1 from smiths where id = $3 and archived_at is null) \
+                 and exists (select 1 from projects where id = $2 and archived_at is null) \
                  and (not exists (select 1 from runs where smith_id = $3 and thread_id = $6 and status in ('queued', 'running')) \
-                 or (select count(*) from runs where smith_id = $3 and thread_id = $6 and status = 'queued') < $12)"),
+                 or (select count(*) from runs where smith_id = $3 and thread_id = $6 and status = 'queued') \
+                 < $12 + {in_turn})"),
                 values,
             )
             .must_change_one_row(LANE)
@@ -188,6 +199,11 @@ impl ProjectStore {
             batch.aside();
         }
         Ok(batch)
+    }
+
+    async fn is_archived(&self) -> Result<bool, Error> {
+        let sql = "select 1 from projects where id = $1 and archived_at is null";
+        Ok(self.store.db().read_one(sql, params![self.project]).await?.is_none())
     }
 
     async fn paused_on_thread(&self, smith: SmithId, thread_id: &str) -> Result<Option<RunId>, Error> {

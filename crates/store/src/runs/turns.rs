@@ -25,10 +25,39 @@ pub(super) fn is_full(project: &str, at_once: &str) -> String {
     )
 }
 
-/// Tells in SQL that the lane of the run `waiting` is free.
-const IS_FREE: &str = "not exists (select 1 from runs as active where active.smith_id = waiting.smith_id \
+/// Tells in SQL that the run `waiting` waits for nothing but its turn: its lane is free, and nothing of it is archived.
+const COULD_RUN: &str = "not exists (select 1 from runs as active where active.smith_id = waiting.smith_id \
     and active.thread_id = waiting.thread_id \
-    and active.status in ('running', 'paused_for_approval', 'paused_for_tool'))";
+    and active.status in ('running', 'paused_for_approval', 'paused_for_tool')) \
+    and exists (select 1 from smiths where smiths.id = waiting.smith_id and smiths.archived_at is null) \
+    and exists (select 1 from projects where projects.id = waiting.project_id and projects.archived_at is null)";
+
+/// How many of a project's waiting runs are looked through for whether somebody comes first, the oldest first: those behind
+/// threads that pause can be many.
+const LOOKED_THROUGH: usize = 256;
+
+/// Selects in SQL runs that wait in a project. The second condition says nothing more, but the databases know the index by it.
+fn waiting_in(project: &str) -> String {
+    format!("project_id = {project} and status = 'queued' and status <> 'running'")
+}
+
+/// Tells in SQL whether a run of a project waits for nothing but its turn: whoever comes later waits behind it.
+pub(super) fn somebody_waits(project: &str) -> String {
+    let waiting_in = waiting_in(project);
+    format!(
+        "exists (select 1 from (select project_id, smith_id, thread_id from runs where {waiting_in} order by id \
+         limit {LOOKED_THROUGH}) as waiting where {COULD_RUN})"
+    )
+}
+
+/// Selects in SQL the thread of the oldest run of the project `$1` that could run, where fewer than `$2` are running.
+pub(super) fn next_of_project() -> String {
+    let (waiting_in, is_full) = (waiting_in("$1"), is_full("$1", "$2"));
+    format!(
+        "select smith_id, thread_id from runs as waiting where {waiting_in} and {COULD_RUN} and not {is_full} \
+         order by id limit 1"
+    )
+}
 
 impl ServerStore {
     /// Gives the free lane of a thread to the run that has waited longest, if there is one and its project may run one more.
@@ -78,49 +107,40 @@ impl ServerStore {
         match self.store.db().commit(batch).await.map_err(Error::from) {
             Ok(_) => Ok(Some(claimed)),
             // Somebody else moved the lane on, a run is on it, or the project has as many as it may: whoever ends one of them
-            // comes here again. What is archived has no turn any more; its runs are about to be cancelled.
+            // comes here again. What is archived has no turn any more, and is about to be cancelled.
             Err(error) if error.is_guard(TURN) || error.is_conflict() => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Finds the thread of the oldest run of a project that could run now: its lane is free, and fewer than `at_once` are running.
+    /// Finds the thread of the oldest run of a project that could run now: it waits for its turn, and fewer than `at_once` are running.
     pub async fn next_of_project(
         &self,
         project: ProjectId,
         at_once: usize,
     ) -> Result<Option<WaitingThread>, Error> {
-        let is_full = is_full("$1", "$2");
-        let sql = format!(
-            "select smith_id, thread_id from runs as waiting \
-             where project_id = $1 and status = 'queued' and {IS_FREE} and not {is_full} order by id limit 1"
-        );
-        let row = self.store.db().read_one(&sql, params![project, at_once]).await?;
+        let row = self.store.db().read_one(&next_of_project(), params![project, at_once]).await?;
         Ok(row.as_ref().map(waiting_thread).transpose()?)
     }
 
-    /// Finds threads whose lane is free although a run waits on it, in projects that may run one more: whoever should have
-    /// moved them on has died. Those that wait longest come first.
-    pub async fn stalled_threads(
-        &self,
-        at_once: Option<usize>,
-        limit: usize,
-    ) -> Result<Vec<WaitingThread>, Error> {
-        let mut values = params![limit];
-        let mut room = String::new();
-        if let Some(at_once) = at_once {
-            room = String::from(
-                "and project_id not in (select project_id from runs where status = 'running' \
-                 group by project_id having count(*) >= $2)",
-            );
-            values.push(at_once.into());
-        }
+    /// Finds threads whose lane is free although a run waits on it: whoever should have moved them on has died.
+    pub async fn stalled_threads(&self, limit: usize) -> Result<Vec<WaitingThread>, Error> {
         let sql = format!(
-            "select smith_id, thread_id from runs as waiting where status = 'queued' and {IS_FREE} {room} \
-             group by smith_id, thread_id order by min(created_at) limit $1"
+            "select distinct smith_id, thread_id from runs as waiting where status = 'queued' and {COULD_RUN} limit $1"
         );
-        let rows = self.store.db().read(&sql, values).await?;
+        let rows = self.store.db().read(&sql, params![limit]).await?;
         Ok(rows.iter().map(waiting_thread).collect::<Result<_, _>>()?)
+    }
+
+    /// Finds projects of which runs wait although fewer than `at_once` are running.
+    pub async fn stalled_projects(&self, at_once: usize, limit: usize) -> Result<Vec<ProjectId>, Error> {
+        let (waiting_in, is_full) = (waiting_in("projects.id"), is_full("projects.id", "$1"));
+        let sql = format!(
+            "select id from projects where archived_at is null and not {is_full} \
+             and exists (select 1 from runs as waiting where {waiting_in} and {COULD_RUN}) limit $2"
+        );
+        let rows = self.store.db().read(&sql, params![at_once, limit]).await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect::<Result<_, _>>()?)
     }
 }
 

@@ -1,8 +1,10 @@
 //! Whose turn it is: the order of a thread's runs whatever the clocks say, and of a project's that may have only so many at once.
 
 use super::*;
-use crate::Location;
+use crate::db::params;
+use crate::runs::turns::next_of_project;
 use crate::testing::{Driven, open_at};
+use crate::{Dialect, Location};
 
 /// Two stores of one database whose clocks are ten minutes apart.
 async fn apart(location: Location) -> (World, World) {
@@ -108,6 +110,9 @@ async fn what_waits_for_a_smith_that_was_archived_has_no_turn_any_more() {
         assert_eq!(world.project.archive_smith(world.smith.id).await.unwrap(), Some(vec![first, second]));
         assert!(world.finish(first, 1, 1).await.is_kept());
         assert_eq!(server.next_on_thread(NODE, world.smith.id, "t", None).await.unwrap(), None);
+        assert_eq!(server.next_of_project(world.project.id(), 9).await.unwrap(), None);
+        assert!(server.stalled_threads(10).await.unwrap().is_empty());
+        assert!(server.stalled_projects(9, 10).await.unwrap().is_empty());
         assert_eq!(world.record(second).await.status, Status::Queued);
     })
     .await;
@@ -120,9 +125,9 @@ async fn a_lane_that_nobody_moves_on_is_found() {
         let server = world.store.server();
         let (first, _) = world.start("t").await;
         world.start("t").await;
-        assert!(server.stalled_threads(None, 10).await.unwrap().is_empty());
+        assert!(server.stalled_threads(10).await.unwrap().is_empty());
         assert!(world.finish(first, 1, 1).await.is_kept());
-        assert_eq!(server.stalled_threads(None, 10).await.unwrap(), [world.waiting("t")]);
+        assert_eq!(server.stalled_threads(10).await.unwrap(), [world.waiting("t")]);
     })
     .await;
 }
@@ -140,6 +145,8 @@ async fn what_is_left_of_an_archived_project_has_no_turn_and_is_found() {
         let left = server.runs_of_the_archived(10).await.unwrap();
         let archived = |run| Archived { run, project: world.project.id(), with: ArchivedWith::Project };
         assert_eq!(left, [archived(first), archived(second)]);
+        let late = world.project.start_run(&world.smith.seal, &world.run("late")).await;
+        assert!(matches!(late, Err(StartError::SmithGone)), "{late:?}");
         assert!(world.finish(first, 1, 1).await.is_kept());
         assert_eq!(server.next_on_thread(NODE, world.smith.id, "t", None).await.unwrap(), None);
     })
@@ -172,17 +179,78 @@ async fn a_project_with_as_many_runs_as_it_may_lets_the_next_ones_wait() {
         let take = async |thread| server.next_on_thread(NODE, world.smith.id, thread, Some(2)).await.unwrap();
         assert_eq!(next().await, None);
         assert_eq!(take("c").await, None);
-        assert!(server.stalled_threads(Some(2), 10).await.unwrap().is_empty());
+        assert!(server.stalled_projects(2, 10).await.unwrap().is_empty());
 
         assert!(world.finish(a, 1, 1).await.is_kept());
         assert_eq!(next().await, Some(world.waiting("c")), "the oldest that does not wait for its thread");
-        let stalled = server.stalled_threads(Some(2), 10).await.unwrap();
-        assert_eq!(stalled, [world.waiting("c"), world.waiting("d")]);
+        assert_eq!(server.stalled_projects(2, 10).await.unwrap(), [world.project.id()]);
+        let (late, started) = start("late").await;
+        assert_eq!(started, Started::Queued, "there is room, and somebody waits for it already");
         let taken = take("c").await.unwrap();
         assert_eq!(taken.run, c);
         assert_eq!((next().await, take("d").await), (None, None));
         assert!(world.finish(c, taken.fence, 0).await.is_kept());
-        assert_eq!(take("d").await.map(|claimed| claimed.run), Some(d));
+        let taken = take("d").await.unwrap();
+        assert_eq!(taken.run, d);
+        assert!(world.finish(d, taken.fence, 0).await.is_kept());
+        assert_eq!(next().await, Some(world.waiting("late")));
+        assert_eq!(take("late").await.map(|claimed| claimed.run), Some(late));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_run_that_waits_for_its_project_takes_no_place_of_those_that_wait_on_its_thread() {
+    both(async |location| {
+        let world = world(open(location).await).await;
+        let start = async |thread_id: &str| {
+            let run = NewRun { at_once: Some(1), waiting: 1, ..world.run(thread_id) };
+            world.project.start_run(&world.smith.seal, &run).await
+        };
+        assert!(matches!(start("a").await, Ok(Started::Running)));
+        assert!(matches!(start("b").await, Ok(Started::Queued)), "its turn comes with the project's");
+        assert!(matches!(start("b").await, Ok(Started::Queued)), "one may wait behind it");
+        assert!(matches!(start("b").await, Err(StartError::Full)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_next_run_of_a_project_is_found_among_all_that_have_ended() {
+    both(async |location| {
+        let world = world(open(location).await).await;
+        let (run, _) = world.start("t").await;
+        assert!(world.finish(run, 1, 1).await.is_kept());
+        let (explain, column, numbers, id) = match world.store.db().dialect() {
+            Dialect::Sqlite => (
+                "explain query plan",
+                3,
+                "with recursive numbers (number) as (select 2 union all select number + 1 from numbers where number < 5000)",
+                "unhex(printf('%032x', number))",
+            ),
+            Dialect::Postgres => (
+                "explain",
+                0,
+                "with numbers (number) as (select generate_series(2, 5000))",
+                "decode(lpad(to_hex(number), 32, '0'), 'hex')",
+            ),
+        };
+        let copies = format!(
+            "{numbers} insert into runs (id, project_id, smith_id, agent_id, thread_id, status, channel, model, fence, crashes, \
+             next_seq, actor, created_at, updated_at, turn) \
+             select {id}, project_id, smith_id, agent_id, thread_id, status, channel, model, fence, crashes, \
+             next_seq, actor, created_at, updated_at, number from runs cross join numbers"
+        );
+        world.store.db().script(&copies).await.unwrap();
+        world.store.db().script("analyze").await.unwrap();
+        let values = params![world.project.id(), 2_u64];
+        let sql = format!("{explain} {}", next_of_project());
+        let rows = world.store.db().read(&sql, values).await.unwrap();
+        let plan: Vec<String> = rows.iter().map(|row| row.get(column).unwrap()).collect();
+        let plan = plan.join("\n");
+        // Either holds no run that has ended, or finds those that wait.
+        let indexes = ["runs_queued", "runs_by_project_and_status"];
+        assert!(indexes.iter().any(|index| plan.contains(index)), "{plan}");
     })
     .await;
 }
