@@ -233,7 +233,7 @@ mod tests {
     async fn a_body_without_a_length_is_bounded_all_the_same() {
         let chunks =
             futures::stream::iter((0..10).map(|_| Ok::<_, std::io::Error>(Bytes::from_static(b"12345678"))));
-        let problem = collect(Body::from_stream(chunks), 64, Duration::from_secs(9)).await.unwrap_err();
+        let problem = collect(&mut Body::from_stream(chunks), 64, Duration::from_secs(9)).await.unwrap_err();
         assert_eq!((problem.code, problem.status), (Code::PayloadTooLarge, 413));
     }
 
@@ -241,7 +241,7 @@ mod tests {
     async fn a_body_that_stops_half_way_is_given_up() {
         let first = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"{"))]);
         let body = Body::from_stream(futures::StreamExt::chain(first, futures::stream::pending()));
-        let problem = collect(body, 64, Duration::from_secs(9)).await.unwrap_err();
+        let problem = collect(&mut { body }, 64, Duration::from_secs(9)).await.unwrap_err();
         assert_eq!(problem.code, Code::InvalidRequest);
     }
 
@@ -250,6 +250,6 @@ mod tests {
         let parts =
             ["{\"a\"", ":1}"].map(|part| Ok::<_, std::io::Error>(Bytes::from_static(part.as_bytes())));
         let body = Body::from_stream(futures::stream::iter(parts));
-        assert_eq!(collect(body, 64, Duration::from_secs(9)).await.unwrap(), "{\"a\":1}");
+        assert_eq!(collect(&mut { body }, 64, Duration::from_secs(9)).await.unwrap(), "{\"a\":1}");
     }
 }
