@@ -1,13 +1,12 @@
 //! Smiths: ensured, found, changed, archived.
 
-use e2e::{Server, Smith, both};
+use e2e::{Server, both};
 use futures::future::join_all;
 use insta::assert_json_snapshot;
-use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::upstream::{Gate, Reply, Upstream};
 
-use crate::support::{FORM, NOBODY, agent_of, entries, form, id, organization, pages, project, redacted};
+use crate::support::{NOBODY, entries, id, organization, pages, project, redacted};
 
 const SMITHS: &str = "/v1/smiths";
 
