@@ -1,7 +1,5 @@
 //! The envelope of native lists.
 
-use std::borrow::Cow;
-
 use serde::Serialize;
 
 use crate::cursor::{self, Position};
@@ -10,7 +8,7 @@ use crate::cursor::{self, Position};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Page<P> {
     /// Names the list, so that its cursors fit no other.
-    pub(crate) kind: Cow<'static, str>,
+    pub(crate) kind: String,
     pub(crate) limit: usize,
     /// The entry that the page before ended with.
     pub(crate) before: Option<P>,

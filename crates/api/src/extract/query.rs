@@ -1,10 +1,10 @@
 //! The query: unknown keys are ignored, malformed values are refused.
 
-use std::borrow::Cow;
 use std::convert::Infallible;
 use std::str::FromStr;
 
 use axum::extract::FromRequestParts;
+use domain::ids::Id;
 use domain::{Code, Problem};
 use http::request::Parts;
 
@@ -52,9 +52,9 @@ impl Query {
         self.value(name, "`true` or `false`")
     }
 
-    /// Reads which part of the list `kind` is asked for.
-    pub(crate) fn page<P: Position>(&self, kind: impl Into<Cow<'static, str>>) -> Result<Page<P>, Problem> {
-        let kind = kind.into();
+    /// Reads which part of a list is asked for. It is the list `name` of something, whose cursors fit no other's.
+    pub(crate) fn page<P: Position>(&self, name: &str, of: impl Id) -> Result<Page<P>, Problem> {
+        let kind = format!("{name} of {of}");
         let before = self.text("cursor").map(|cursor| cursor::decode(&kind, cursor)).transpose()?;
         Ok(Page { kind, limit: self.limit(DEFAULT_LIMIT, MAX_LIMIT)?, before })
     }
@@ -78,13 +78,17 @@ fn malformed(name: &str, expected: &str) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use domain::ids::SmithId;
+    use domain::ids::{ProjectId, SmithId};
 
     use super::*;
 
+    fn smiths(query: &str) -> Result<Page<SmithId>, Problem> {
+        Query::parse(query).page("smiths", ProjectId::from_bytes([1; 16]))
+    }
+
     #[test]
     fn a_limit_is_a_whole_number_up_to_200() {
-        let limit = |query| Query::parse(query).page::<SmithId>("smiths").map(|page| page.limit);
+        let limit = |query| smiths(query).map(|page| page.limit);
         assert_eq!(limit(""), Ok(50));
         assert_eq!(limit("limit=1"), Ok(1));
         assert_eq!(limit("limit=200"), Ok(200));
@@ -110,11 +114,7 @@ mod tests {
     #[test]
     fn a_cursor_that_is_none_is_refused() {
         for query in ["cursor=", "cursor=abc", "cursor=%00"] {
-            assert_eq!(
-                Query::parse(query).page::<SmithId>("smiths").unwrap_err().code,
-                Code::InvalidCursor,
-                "{query}"
-            );
+            assert_eq!(smiths(query).unwrap_err().code, Code::InvalidCursor, "{query}");
         }
     }
 

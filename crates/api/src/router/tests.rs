@@ -20,8 +20,8 @@ async fn thing(caller: Caller, PathId(id): PathId<SmithId>) -> Result<Json<Value
 }
 
 #[utoipa::path(get, path = "/v1/things", operation_id = "things.list", responses((status = 200, body = Object)))]
-async fn things(_: Caller, query: Query) -> Result<Json<Value>, ApiError> {
-    Ok(Json(json!({"limit": query.page::<SmithId>("things")?.limit})))
+async fn things(caller: Caller, query: Query) -> Result<Json<Value>, ApiError> {
+    Ok(Json(json!({"limit": query.page::<SmithId>("things", caller.project()?)?.limit})))
 }
 
 #[utoipa::path(post, path = "/v1/things", operation_id = "things.create", responses((status = 201, body = Object)))]

@@ -39,7 +39,7 @@ pub(crate) async fn list(
     query: Query,
 ) -> Result<Json<List<AgentOut>>, ApiError> {
     let project = caller.administered(&app)?;
-    let page: Page<AgentId> = query.page("agents")?;
+    let page: Page<AgentId> = query.page("agents", project.id())?;
     let agents = project.agents(page.before, page.fetch()).await?;
     Ok(Json(page.list(agents, |record| record.agent.id, AgentOut::from)))
 }

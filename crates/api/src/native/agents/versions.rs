@@ -43,7 +43,7 @@ pub(crate) async fn list(
     query: Query,
 ) -> Result<Json<List<AgentVersionOut>>, ApiError> {
     let project = caller.administered(&app)?;
-    let page: Page<Number> = query.page(format!("versions of {agent}"))?;
+    let page: Page<Number> = query.page("versions", agent)?;
     let before = page.before.map(|Number(version)| version);
     let versions = project.agent_versions(agent, before, page.fetch()).await?.ok_or_else(no_agent)?;
     Ok(Json(page.list(versions, |version| Number(version.version), AgentVersionOut::from)))

@@ -32,7 +32,7 @@ pub(crate) async fn list(
     State(app): State<App>,
 ) -> Result<Json<List<ApprovalOut>>, ApiError> {
     let project = caller.permitted(&app, Permission::ApprovalsRead)?;
-    let page = query.page("approvals")?;
+    let page = query.page("approvals", project.id())?;
     let acting = acting.find(&caller, &project).await?;
     let mut filter =
         ApprovalFilter { status: query.filter("status").map(str::to_owned), ..ApprovalFilter::default() };

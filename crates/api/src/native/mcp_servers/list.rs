@@ -39,7 +39,7 @@ pub(crate) async fn list(
     query: Query,
 ) -> Result<Json<List<McpServerOut>>, ApiError> {
     let project = caller.administered(&app)?;
-    let page: Page<McpServerId> = query.page("mcp_servers")?;
+    let page: Page<McpServerId> = query.page("mcp_servers", project.id())?;
     let servers = project.mcp_servers(page.before, page.fetch()).await?;
     Ok(Json(page.list(servers, |server| server.id, McpServerOut::from)))
 }

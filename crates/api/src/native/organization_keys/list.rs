@@ -71,7 +71,7 @@ pub(crate) async fn list(
     query: Query,
 ) -> Result<Json<List<OrganizationKeyOut>>, ApiError> {
     let organization = caller.organized(&app)?;
-    let page = query.page("organization.keys")?;
+    let page = query.page("organization.keys", organization.id())?;
     let keys = organization.keys(page.before, page.fetch()).await?;
     Ok(Json(page.list(keys, |key| key.id, OrganizationKeyOut::from)))
 }

@@ -39,7 +39,7 @@ pub(crate) async fn list(
     query: Query,
 ) -> Result<Json<List<ToolOut>>, ApiError> {
     let project = caller.administered(&app)?;
-    let page: Page<ProjectToolId> = query.page("tools")?;
+    let page: Page<ProjectToolId> = query.page("tools", project.id())?;
     let tools = project.project_tools(page.before, page.fetch()).await?;
     Ok(Json(page.list(tools, |record| record.id, |record| ToolOut::from(record.tool))))
 }

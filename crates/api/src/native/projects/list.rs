@@ -39,7 +39,7 @@ pub(crate) async fn list(
     query: Query,
 ) -> Result<Json<List<ProjectOut>>, ApiError> {
     let organization = caller.organized(&app)?;
-    let page = query.page("organization.projects")?;
+    let page = query.page("organization.projects", organization.id())?;
     let projects = organization.projects(query.filter("name"), page.before, page.fetch()).await?;
     Ok(Json(page.list(projects, |project| project.id, ProjectOut::from)))
 }

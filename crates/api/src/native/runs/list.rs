@@ -34,7 +34,7 @@ pub(crate) async fn list(
     State(app): State<App>,
 ) -> Result<Json<List<RunOut>>, ApiError> {
     let project = app.store.project(caller.allow_on(smith, Permission::RunsRead)?);
-    let page = query.page("smith_runs")?;
+    let page = query.page("smith_runs", smith)?;
     if !project.has_smith(smith).await? {
         return Err(Problem::not_found("smith").into());
     }

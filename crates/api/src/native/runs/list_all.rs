@@ -34,7 +34,7 @@ pub(crate) async fn list_all(
     State(app): State<App>,
 ) -> Result<Json<List<RunOut>>, ApiError> {
     let project = caller.permitted(&app, Permission::RunsRead)?;
-    let page = query.page("runs")?;
+    let page = query.page("runs", project.id())?;
     let acting = acting.find(&caller, &project).await?;
     let text = |name| query.filter(name);
     let mut filter = RunFilter {

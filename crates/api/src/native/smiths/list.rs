@@ -44,7 +44,7 @@ pub(crate) async fn list(
     query: Query,
 ) -> Result<Json<List<SmithOut>>, ApiError> {
     let project = caller.administered(&app)?;
-    let page: Page<SmithId> = query.page("smiths")?;
+    let page: Page<SmithId> = query.page("smiths", project.id())?;
     // A text that is no id matches nothing.
     let smiths = match filter(&query) {
         Some(filter) => project.smiths(&filter, page.before, page.fetch()).await?,

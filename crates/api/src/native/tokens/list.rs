@@ -75,7 +75,7 @@ pub(crate) async fn list(
     query: Query,
 ) -> Result<Json<List<TokenOut>>, ApiError> {
     let project = caller.administered(&app)?;
-    let page = query.page("tenant.tokens")?;
+    let page = query.page("tenant.tokens", project.id())?;
     let tokens = project.tokens(page.before, page.fetch()).await?;
     Ok(Json(page.list(tokens, |token| token.id, TokenOut::from)))
 }

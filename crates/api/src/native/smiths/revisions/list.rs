@@ -44,7 +44,7 @@ pub(crate) async fn list(
 ) -> Result<Json<List<SmithRevisionOut>>, ApiError> {
     let project = caller.administered(&app)?;
     let smith = project.smith(smith).await?.ok_or_else(|| Problem::not_found("smith"))?;
-    let page: Page<Number> = query.page(format!("revisions of {}", smith.id))?;
+    let page: Page<Number> = query.page("revisions", smith.id)?;
     let before = page.before.map(|Number(number)| number);
     let revisions = project.smith_revisions(&smith, before, page.fetch()).await?;
     Ok(Json(page.list(revisions, |revision| Number(revision.number), SmithRevisionOut::from)))
