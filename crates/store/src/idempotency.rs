@@ -13,6 +13,9 @@ pub const GUARD: &str = "idempotency_key";
 
 /// How long a key is remembered, in seconds.
 const LIFE: i64 = 24 * 60 * 60;
+/// How long a request that was begun holds its key, in seconds: longer than any call of it may take, so that only one
+/// whose process died is given up.
+const AT_WORK: i64 = 15 * 60;
 /// How many expired keys one batch forgets.
 const CHUNK: usize = 1_000;
 
@@ -79,7 +82,8 @@ impl Remember {
         self
     }
 
-    /// Adds the key to the batch that has the effect. The guard [`GUARD`] fails when the key is taken.
+    /// Adds the key to the batch that has the effect. The guard [`GUARD`] fails when the key is taken, other than by
+    /// [`ServerStore::begin`].
     pub(crate) fn add_to(&self, batch: &mut Batch, store: &Store) {
         let scope = self.key.scope;
         let (run, status, body) = match &self.effect {
@@ -96,14 +100,14 @@ impl Remember {
                  on conflict (scope) do update set fingerprint = excluded.fingerprint, run_id = excluded.run_id, \
                  status = excluded.status, sealed_body = excluded.sealed_body, created_at = excluded.created_at, \
                  smith_id = excluded.smith_id \
-                 where idempotency_keys.created_at <= $7",
+                 where idempotency_keys.created_at <= $7 or (idempotency_keys.run_id is null and idempotency_keys.status is null)",
                 params![scope, self.key.fingerprint, run, status, body, now, expiry(now), self.smith],
             )
             .must_change_one_row(GUARD);
     }
 }
 
-/// What is known of a key. It has no `Debug`: an answer may hold a token.
+/// What is known of a key; without run and answer its request is at work. It has no `Debug`: an answer may hold a token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Remembered {
     pub fingerprint: [u8; 32],
@@ -116,12 +120,14 @@ pub struct Remembered {
 impl ServerStore {
     /// Finds what a key stands for. Keys older than a day stand for nothing.
     pub async fn remembered(&self, key: &IdempotencyKey) -> Result<Option<Remembered>, Error> {
+        let now = self.store.ids().now();
         let row = self
             .store
             .db()
             .read_one(
-                "select fingerprint, run_id, status, sealed_body from idempotency_keys where scope = $1 and created_at > $2",
-                params![key.scope, expiry(self.store.ids().now())],
+                "select fingerprint, run_id, status, sealed_body from idempotency_keys where scope = $1 and created_at > $2 \
+                 and (run_id is not null or status is not null or created_at > $3)",
+                params![key.scope, expiry(now), given_up(now)],
             )
             .await?;
         let Some(row) = row else { return Ok(None) };
@@ -139,6 +145,32 @@ impl ServerStore {
             .try_into()
             .map_err(|_| crate::DbError::Corrupt("a fingerprint has 32 bytes"))?;
         Ok(Some(Remembered { fingerprint, run: row.get(1)?, answer }))
+    }
+
+    /// Takes a key for a request that has its effect outside of the database. Returns false when it is taken already.
+    pub async fn begin(&self, key: &IdempotencyKey) -> Result<bool, Error> {
+        let now = self.store.ids().now();
+        let mut batch = Batch::new();
+        batch.exec(
+            "insert into idempotency_keys (scope, fingerprint, created_at) values ($1, $2, $3) \
+             on conflict (scope) do update set fingerprint = excluded.fingerprint, run_id = null, status = null, \
+             sealed_body = null, smith_id = null, created_at = excluded.created_at \
+             where idempotency_keys.created_at <= $4 or (idempotency_keys.run_id is null \
+             and idempotency_keys.status is null and idempotency_keys.created_at <= $5) returning 1",
+            params![key.scope, key.fingerprint, now, expiry(now), given_up(now)],
+        );
+        Ok(self.store.db().commit(batch).await?.rows(0).len() == 1)
+    }
+
+    /// Frees a key that was taken, because its request came to nothing.
+    pub async fn give_up(&self, key: &IdempotencyKey) -> Result<(), Error> {
+        let mut batch = Batch::new();
+        batch.exec(
+            "delete from idempotency_keys where scope = $1 and fingerprint = $2 and run_id is null and status is null",
+            params![key.scope, key.fingerprint],
+        );
+        self.store.db().commit(batch).await?;
+        Ok(())
     }
 
     /// Keeps a key whose request changed nothing else.
@@ -171,6 +203,11 @@ impl ServerStore {
 /// Returns the moment up to which keys are too old at `now`.
 fn expiry(now: Timestamp) -> Timestamp {
     now.plus_seconds(-LIFE)
+}
+
+/// Returns the moment up to which requests that were begun are given up at `now`.
+fn given_up(now: Timestamp) -> Timestamp {
+    now.plus_seconds(-AT_WORK)
 }
 
 #[cfg(test)]

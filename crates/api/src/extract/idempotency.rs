@@ -1,7 +1,8 @@
 //! `Idempotency-Key`: a request that is repeated with its key has its effect once, and gets the same answer.
 //!
 //! A handler asks [`Once::earlier`] first, does its work in one batch with [`Once::remembering`], and hands a failure of
-//! that batch to [`Once::lost`], because the same request may have been faster elsewhere.
+//! that batch to [`Once::lost`], because the same request may have been faster elsewhere. What has its effect outside of the
+//! database is done [`Once::alone`].
 
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
@@ -14,6 +15,7 @@ use http::{HeaderName, StatusCode};
 use serde::Serialize;
 use store::Store;
 use store::idempotency::{GUARD, IdempotencyKey, Remember, Remembered};
+use tokio::sync::oneshot;
 
 use crate::app::App;
 use crate::errors::ApiError;
@@ -96,7 +98,7 @@ impl Once {
                 "This `Idempotency-Key` was used with another body within the last day. Use a new key.";
             return Err(Problem::new(Code::IdempotencyKeyReused, message).at("Idempotency-Key"));
         }
-        Ok(earlier(remembered))
+        earlier(remembered).map(Some)
     }
 
     /// Finds the answer to send again. For routes that start no run.
@@ -147,6 +149,40 @@ impl Once {
         Err(error.into())
     }
 
+    /// Does what has its effect outside of the database, and no second time while it is at work, here or elsewhere. A
+    /// failure is not kept: the same request may be tried again.
+    pub(crate) async fn alone(
+        self,
+        app: &App,
+        work: impl Future<Output = Result<Answer, Problem>> + Send + 'static,
+    ) -> Result<Response, ApiError> {
+        let Some(key) = self.key else { return Ok(work.await?.into_response()) };
+        if !self.store.server().begin(&key).await? {
+            // Between the two looks it may have come to nothing.
+            return self.replay().await?.ok_or_else(|| Problem::internal().into());
+        }
+        let (tell, told) = oneshot::channel();
+        // In a task of its own: what was begun comes to its end, also when its caller goes away.
+        app.engine.spawn(async move {
+            // Nobody may be listening any more.
+            let _ = tell.send(self.kept(&key, work.await).await);
+        });
+        Ok(told.await.map_err(|_| Problem::internal())??.into_response())
+    }
+
+    async fn kept(&self, key: &IdempotencyKey, outcome: Result<Answer, Problem>) -> Result<Answer, Problem> {
+        match outcome {
+            Ok(answer) => {
+                self.keep(&answer).await?;
+                Ok(answer)
+            }
+            Err(problem) => {
+                self.store.server().give_up(key).await?;
+                Err(problem)
+            }
+        }
+    }
+
     /// Keeps the answer to a request whose effect was stored without it, or that had none.
     pub(crate) async fn keep(&self, answer: &Answer) -> Result<(), store::Error> {
         let Some(key) = self.key else { return Ok(()) };
@@ -160,15 +196,18 @@ impl Once {
     }
 }
 
-fn earlier(remembered: Remembered) -> Option<Earlier> {
+fn earlier(remembered: Remembered) -> Result<Earlier, Problem> {
     if let Some(run) = remembered.run {
-        return Some(Earlier::Run(run));
+        return Ok(Earlier::Run(run));
     }
-    let (status, body) = remembered.answer?;
-    let status = StatusCode::from_u16(status).ok()?;
+    let Some((status, body)) = remembered.answer else {
+        let message = "The request with this key is still at work. Ask again shortly.";
+        return Err(Problem::new(Code::IdempotencyInProgress, message).at("Idempotency-Key"));
+    };
+    let status = StatusCode::from_u16(status).map_err(|_| Problem::internal())?;
     let mut response = Answer { status, body, smith: None }.into_response();
     mark_as_replayed(&mut response);
-    Some(Earlier::Answer(response))
+    Ok(Earlier::Answer(response))
 }
 
 /// Says in an answer's head that its request had its effect earlier.

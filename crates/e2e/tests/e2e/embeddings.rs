@@ -94,3 +94,20 @@ async fn a_provider_that_refuses_or_is_down_is_told_apart() {
     upstream.answer(Reply::status(503));
     server.admin().post(PATH, &json!({"input": "one"})).await.expect(502);
 }
+
+#[tokio::test]
+async fn a_failure_leaves_its_key_free_and_vectors_are_paid_for_once() {
+    both(async |server| {
+        let upstream = with_key(&server).await;
+        let client = server.admin().with_header("idempotency-key", "k");
+        let body = json!({"input": "one"});
+        upstream.answer(Reply::status(400));
+        client.post(PATH, &body).await.expect_error(422, "model_request_failed");
+        let first = client.post(PATH, &body).await.expect(200);
+        let asked = upstream.requests().len();
+        let again = client.post(PATH, &body).await;
+        assert_eq!(again.header("idempotency-replayed"), "true");
+        assert_eq!((again.expect(200), upstream.requests().len()), (first, asked));
+    })
+    .await;
+}

@@ -61,6 +61,51 @@ async fn a_key_stands_for_its_first_effect_for_a_day() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_taken_is_at_work_until_its_answer_is_kept_or_it_is_given_up() {
+    both(async |location| {
+        let clock = Driven::new();
+        let store = open_at(location, &clock).await;
+        let server = store.server();
+        assert!(server.begin(&key("k", 1)).await.unwrap());
+        assert!(!server.begin(&key("k", 1)).await.unwrap());
+        assert!(!server.begin(&key("k", 2)).await.unwrap());
+        let found = server.remembered(&key("k", 1)).await.unwrap().unwrap();
+        assert!(found == Remembered { fingerprint: [1; 32], run: None, answer: None });
+
+        server.give_up(&key("k", 1)).await.unwrap();
+        assert!(server.remembered(&key("k", 1)).await.unwrap().is_none());
+        assert!(server.begin(&key("k", 2)).await.unwrap());
+        server.remember(&Remember::answer(key("k", 2), 200, b"done".to_vec())).await.unwrap();
+        assert!(!server.begin(&key("k", 2)).await.unwrap());
+        server.give_up(&key("k", 2)).await.unwrap();
+        let kept = server.remembered(&key("k", 2)).await.unwrap().unwrap().answer;
+        assert!(kept == Some((200, b"done".to_vec())), "an answer is not given up");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_key_whose_process_died_at_work_is_free_again_after_a_while() {
+    both(async |location| {
+        let clock = Driven::new();
+        let store = open_at(location, &clock).await;
+        let server = store.server();
+        assert!(server.begin(&key("k", 1)).await.unwrap());
+        clock.advance(AT_WORK - 1);
+        assert!(!server.begin(&key("k", 1)).await.unwrap());
+        clock.advance(1);
+        assert!(server.remembered(&key("k", 1)).await.unwrap().is_none());
+        assert!(server.begin(&key("k", 1)).await.unwrap());
+        server.remember(&Remember::answer(key("k", 1), 200, Vec::new())).await.unwrap();
+        clock.advance(DAY);
+        assert!(server.begin(&key("k", 3)).await.unwrap());
+        let found = server.remembered(&key("k", 3)).await.unwrap().unwrap();
+        assert!(found == Remembered { fingerprint: [3; 32], run: None, answer: None });
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn expired_keys_are_forgotten_and_the_others_stay() {
     both(async |location| {
         let clock = Driven::new();

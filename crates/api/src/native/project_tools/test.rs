@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use domain::Problem;
 use domain::ids::RunId;
 use domain::tools::{CallError, ProjectTool};
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use store::ProjectStore;
 use tools::webhook::{Target, WebhookAnswer};
 use tools::{Call, Person};
 use utoipa::ToSchema;
@@ -78,12 +79,16 @@ pub(crate) async fn test(
     let found = read.found.pop();
     let (record, secret) = found.ok_or_else(no_tool)?;
     let target = target(&record.tool, secret.as_deref())?;
-    let WebhookAnswer { answer, status, duration } =
-        app.tools.webhooks.call(&target, &call(&app, name, args), None).await;
+    let work = try_out(app.clone(), project, target, call(&app, name, args));
+    once.alone(&app, Box::pin(work)).await
+}
+
+async fn try_out(app: App, project: ProjectStore, target: Target, call: Call) -> Result<Answer, Problem> {
+    let WebhookAnswer { answer, status, duration } = app.tools.webhooks.call(&target, &call, None).await;
     let error = answer.is_error.then(|| answer.trouble.unwrap_or_default());
     if let Some(message) = &error {
         let error = CallError { message: message.clone(), at: app.ids.now() };
-        project.note_project_tool_error(name, &error).await?;
+        project.note_project_tool_error(&call.tool, &error).await?;
     }
     let shown = ToolTestOut {
         ok: error.is_none(),
@@ -92,9 +97,7 @@ pub(crate) async fn test(
         result: if error.is_none() { json_or_text(answer.output) } else { Value::Null },
         error,
     };
-    let answer = Answer::json(StatusCode::OK, &shown);
-    once.keep(&answer).await?;
-    Ok(answer.into_response())
+    Ok(Answer::json(StatusCode::OK, &shown))
 }
 
 /// Says where the tool is called, if it is called at all.

@@ -1,7 +1,7 @@
 //! `POST /v1/embeddings`
 
 use axum::extract::State;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::models::Provider;
@@ -131,13 +131,16 @@ pub(crate) async fn create(
     let encoding = encoding(&fields)?;
     let Choice { route, credentials, .. } = key(&app, &project, model).await?;
     let request = EmbeddingRequest { model: route.model, input, dimensions };
-    let made = app.engine.models().embed(&credentials, &request).await.map_err(problem)?;
-    let answer = Answer::json(StatusCode::OK, &shown(made, encoding)).about(match &caller.0 {
+    let smith = match &caller.0 {
         Principal::Smith { smith, .. } => Some(*smith),
         _ => None,
-    });
-    once.keep(&answer).await?;
-    Ok(answer.into_response())
+    };
+    let models = app.engine.models().clone();
+    let work = async move {
+        let made = models.embed(&credentials, &request).await.map_err(problem)?;
+        Ok(Answer::json(StatusCode::OK, &shown(made, encoding)).about(smith))
+    };
+    once.alone(&app, Box::pin(work)).await
 }
 
 fn model<'a>(fields: &Fields<'a>) -> Result<&'a str, Problem> {
