@@ -175,6 +175,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Tried, Problem> {
         let inner = &self.inner;
+        let withdrawn = fit::approved(&machine);
         let frames = machine.apply(input.clone()).map_err(|_| not_paused(saved.record.status))?;
         let entry = JournalEntry { input, next_seq: machine.next_seq() };
         let node = inner.node();
@@ -203,6 +204,7 @@ impl Engine {
             approvals: ApprovalChanges {
                 decided: decided(submission),
                 closes: Some(Resolution::RunEnded),
+                withdrawn,
                 ..ApprovalChanges::default()
             },
             remember: key.map(|key| Remember::run(key, run).of_smith(Some(smith))),

@@ -196,7 +196,8 @@ impl Call {
                     }
                 }
                 (Some(elicitation), Some(Choice::Approve { content, .. })) => {
-                    replies.push((elicitation.key.clone(), Some(content.clone().unwrap_or_default())));
+                    let content = content.clone().unwrap_or_else(|| Value::Object(Map::new()));
+                    replies.push((elicitation.key.clone(), Some(content)));
                 }
                 (Some(elicitation), Some(Choice::Reject { .. })) => {
                     replies.push((elicitation.key.clone(), None));

@@ -1,9 +1,11 @@
 //! Whether what is submitted fits what a run waits for.
 
+use domain::frames::PendingCall;
 use domain::ids::ApprovalId;
 use domain::items::ToolResult;
-use domain::run::{Choice, Question, Run, Status};
+use domain::run::{Choice, Question, Run, Status, Step};
 use domain::{Code, Problem, Timestamp};
+use serde_json::{Map, Value};
 use store::ProjectStore;
 use store::runs::{RunRecord, Saved};
 
@@ -69,12 +71,14 @@ impl Engine {
                 let message = "The tool asks for something, and its call is made already: `args` cannot be changed. Give `content`.";
                 return Err(Problem::invalid_input("args", message));
             }
-            let Some(content) = content else {
-                let message = "The tool asks for something: give it as `content`, an object that fits `requested_schema`.";
-                return Err(Problem::invalid_input("content", message));
-            };
-            return fits(&elicitation.requested_schema, content).map_err(|why| {
-                Problem::invalid_input("content", format!("`content` is not what was asked for. {why}"))
+            // Who only sends the person somewhere asks for nothing.
+            let nothing = Value::Object(Map::new());
+            return fits(&elicitation.requested_schema, content.as_ref().unwrap_or(&nothing)).map_err(|why| {
+                let message = match content {
+                    Some(_) => format!("`content` is not what was asked for. {why}"),
+                    None => "The tool asks for something: give it as `content`, an object that fits `requested_schema`.".to_owned(),
+                };
+                Problem::invalid_input("content", message)
             });
         }
         let Some(args) = args else { return Ok(()) };
@@ -100,6 +104,18 @@ pub(super) fn not_paused(status: Status) -> Problem {
     Problem::new(Code::RunNotPaused, message)
 }
 
+fn at_work() -> Problem {
+    let message = "Another call of the same answer is being made, and the run takes this result after it. Send it again shortly.";
+    Problem::new(Code::ServiceOverloaded, message)
+}
+
+/// Returns what was approved in the present pause.
+pub(super) fn approved(machine: &Run) -> Vec<ApprovalId> {
+    let questions = machine.step().into_iter().flat_map(Step::questions);
+    let approved = questions.filter(|(_, question)| matches!(question.choice, Some(Choice::Approve { .. })));
+    approved.map(|(_, question)| question.approval).collect()
+}
+
 pub(super) fn find(machine: &Run, approval: ApprovalId) -> Option<&Question> {
     let mut questions = machine.step()?.questions();
     questions.find(|(_, question)| question.approval == approval).map(|(_, question)| question)
@@ -122,7 +138,11 @@ pub(super) fn results_for(
     limit: usize,
 ) -> Result<Vec<ToolResult>, Problem> {
     if !machine.status().is_paused() {
-        return Err(not_paused(record.status));
+        // A call of its answer is being made; once that has its result, the run pauses again for what it still waits for.
+        let awaited = machine.step().map(Step::pending).unwrap_or_default();
+        let is_awaited =
+            |call: &PendingCall| results.iter().any(|result| result.call_id == call.tool_call_id);
+        return Err(if awaited.iter().any(is_awaited) { at_work() } else { not_paused(record.status) });
     }
     let pending = machine.pending();
     let mut made: Vec<ToolResult> = Vec::with_capacity(results.len());

@@ -108,6 +108,8 @@ pub struct ApprovalChanges {
     pub decided: Option<Decided>,
     /// Set when the run ends: what is still open is rejected for this reason.
     pub closes: Option<Resolution>,
+    /// What was approved, and is rejected with the open ones: its calls are not made any more.
+    pub withdrawn: Vec<ApprovalId>,
 }
 
 impl ApprovalChanges {
@@ -150,6 +152,14 @@ impl ApprovalChanges {
                  where run_id = $1 and status = 'pending'",
                 params![run, reason.as_str(), at],
             );
+            for withdrawn in &self.withdrawn {
+                // Who had approved it has not rejected it.
+                batch.exec(
+                    "update approvals set status = 'rejected', resolution = $2, decision = null, resolved_at = $3 \
+                     where id = $4 and run_id = $1 and status = 'approved'",
+                    params![run, reason.as_str(), at, *withdrawn],
+                );
+            }
         }
         Ok(())
     }

@@ -164,6 +164,7 @@ impl Person {
             }],
             decided: None,
             closes: Some(Resolution::RunEnded),
+            withdrawn: Vec::new(),
         };
         project.store.server().append_to_run(&append).await.unwrap().is_kept()
     }

@@ -183,6 +183,45 @@ async fn ungated_calls_finish_first_and_one_rejection_keeps_every_gated_call_fro
         let run = submit(&server, &smith, &paused, &decide(0, "reject")).await;
         assert_eq!(run["stop_reason"], "approval_rejected");
         assert!(receiver.received().is_empty(), "not even the approved call is made");
+        let path = format!("/v1/approvals/{}", pending[1]["approval_id"].as_str().unwrap());
+        let other = server.admin().get(&path).await.expect(200);
+        assert_eq!((&other["status"], &other["reason"]), (&json!("rejected"), &json!("run_ended")));
+        assert_eq!(other["actor"], Value::Null, "whoever approved it has not rejected it");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_result_that_comes_while_another_call_is_being_made_can_be_sent_again() {
+    both(async |server| {
+        let Gated { receiver, upstream, smith } = gated(&server, "end").await;
+        register(&server, "read_meter", json!({"execution": "external"})).await;
+        server.admin().patch(&smith.path(""), &json!({"tools": ["refund", "read_meter"]})).await.expect(200);
+        // The answer that was set up for others comes first.
+        smith.run(&Smith::says("Refund order 12")).await;
+        let calls = asks_for("c1", "refund", 1).and_tool_call("c2", "read_meter", json!({"amount": 2}));
+        upstream.answer(calls);
+        let gate = Gate::hold();
+        receiver.through(&gate);
+        let paused = smith.run(&Smith::says("Refund and read")).await;
+        let approve = decision(&paused, "approve");
+        let approved = submit(&server, &smith, &paused, &approve);
+        let result = json!({"kind": "tool_result", "tool_call_id": "c2", "result": {"kwh": 2}});
+        let early = async {
+            receiver.wait_for(1).await;
+            let path = submit_path(&smith, &paused);
+            let early = server.admin().post(&path, &result).await;
+            assert_eq!(early.header("retry-after"), "1");
+            early.expect_error(503, "service_overloaded");
+            let unknown = json!({"kind": "tool_result", "tool_call_id": "c9", "result": {}});
+            server.admin().post(&path, &unknown).await.expect_error(409, "run_not_paused");
+            gate.open();
+        };
+        let (approved, ()) = futures::join!(approved, early);
+        assert_eq!(approved["status"], "paused_for_tool");
+        let run = submit(&server, &smith, &paused, &result).await;
+        assert_eq!(run["output"]["content"], "Done.");
+        assert_eq!(receiver.received().len(), 1);
     })
     .await;
 }

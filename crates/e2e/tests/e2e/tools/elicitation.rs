@@ -83,6 +83,23 @@ async fn a_question_of_a_tool_is_an_approval_and_its_answer_goes_back_with_the_s
 }
 
 #[tokio::test]
+async fn a_tool_that_only_sends_the_person_somewhere_is_approved_without_content() {
+    both(async |server| {
+        let Asking { peer, upstream, smith } = asking(&server, json!(null)).await;
+        let params = json!({"mode": "url", "message": "Sign in.", "url": "https://example.com/in"});
+        let asks = json!({"in": {"method": "elicitation/create", "params": params}});
+        peer.offer(Tool::new("book").answers(Answer::asking(asks, None).then(Answer::text("Booked."))));
+        let paused = smith.run(&Smith::says("Book")).await;
+        let question = &paused["output"]["tool_calls"][0]["elicitation"];
+        assert_eq!(question["message"], "Sign in.\nhttps://example.com/in");
+        let run = submit(&server, &smith, &paused, &decision(&paused, json!({"decision": "approve"}))).await;
+        assert_eq!(run["status"], "completed");
+        assert_eq!(results(&upstream)[0].1, "Booked.");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_rejected_question_ends_the_run_or_declines_to_the_tool() {
     both(async |server| {
         let Asking { peer, upstream: _upstream, smith } = asking(&server, json!(null)).await;
