@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::ids::{ApprovalId, RunId, SmithId};
+use crate::one_line;
 use crate::problems::Code;
 use crate::run::Elicitation;
 use crate::usage::Usage;
@@ -149,11 +150,11 @@ impl Frame {
         Value::Object(payload)
     }
 
-    /// Appends the frame as a server-sent event. LF only, one `data:` line, ended by a blank line.
+    /// Appends the frame as a server-sent event. LF only, one `data:` line to every reader, ended by a blank line.
     pub fn encode(&self, run: RunId, seq: u64, into: &mut Vec<u8>) {
-        into.extend_from_slice(
-            format!("id: {seq}\nevent: {}\ndata: {}\n\n", self.event(), self.payload(run)).as_bytes(),
-        );
+        into.extend_from_slice(format!("id: {seq}\nevent: {}\ndata: ", self.event()).as_bytes());
+        one_line::write(&self.payload(run), into);
+        into.extend_from_slice(b"\n\n");
     }
 }
 

@@ -12,6 +12,7 @@ pub mod frames;
 pub mod ids;
 pub mod items;
 pub mod models;
+pub mod one_line;
 pub mod overlay;
 pub mod principals;
 pub mod problems;

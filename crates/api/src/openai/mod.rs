@@ -5,7 +5,6 @@ mod conversations;
 mod embeddings;
 mod identity;
 mod item_ids;
-mod json;
 mod labels;
 mod models;
 mod pages;

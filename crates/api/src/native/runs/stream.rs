@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::response::Response;
+use domain::one_line;
 use engine::Follower;
 use futures::stream;
 use http::HeaderValue;
@@ -48,7 +49,10 @@ pub(crate) fn follow(follower: Follower) -> Response {
 
 /// Answers with one event that belongs to no log.
 pub(crate) fn single(event: &str, payload: &serde_json::Value) -> Response {
-    event_stream(Body::from(format!(":\n\nevent: {event}\ndata: {payload}\n\n")))
+    let mut bytes = format!(":\n\nevent: {event}\ndata: ").into_bytes();
+    one_line::write(payload, &mut bytes);
+    bytes.extend_from_slice(b"\n\n");
+    event_stream(Body::from(bytes))
 }
 
 pub(crate) fn event_stream(body: Body) -> Response {

@@ -2,13 +2,12 @@
 
 use domain::frames::Frame;
 use domain::ids::RunId;
-use domain::{Code, Problem};
+use domain::{Code, Problem, one_line};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::completion::Rest;
 use crate::errors::envelope;
-use crate::openai::json::write_json;
 
 /// Turns the frames of a run into the chunks of a completion.
 pub(super) struct Chunks {
@@ -177,7 +176,7 @@ pub(super) fn failure(problem: &Problem) -> Vec<u8> {
 fn event(seq: Option<u64>, payload: &impl Serialize) -> Vec<u8> {
     let mut bytes = seq.map_or_else(Vec::new, |seq| format!("id: {seq}\n").into_bytes());
     bytes.extend_from_slice(b"data: ");
-    write_json(payload, &mut bytes);
+    one_line::write(payload, &mut bytes);
     bytes.extend_from_slice(b"\n\n");
     bytes
 }
