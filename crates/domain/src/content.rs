@@ -82,6 +82,7 @@ pub struct Message {
 
 /// Bytes of the address of an image or a file; addresses that are signed are long.
 const LONGEST_ADDRESS: usize = 8_192;
+const HTTPS: &str = "https://";
 /// Bytes of the name of a file, as file systems have it.
 const LONGEST_FILENAME: usize = 255;
 
@@ -98,6 +99,8 @@ pub struct InputLimits {
 pub fn parse_input(value: Option<&Value>, limits: InputLimits) -> Result<Vec<Message>, Problem> {
     let messages = match value {
         None | Some(Value::Null) => return Ok(Vec::new()),
+        // Says as little as no message does.
+        Some(Value::String(text)) if text.is_empty() => return Ok(Vec::new()),
         Some(Value::String(text)) => {
             check_text(text.len(), limits)?;
             return Ok(vec![Message { role: Role::User, content: Content::Text(text.clone()) }]);
@@ -213,7 +216,7 @@ fn parse_image(part: &Map<String, Value>, at: &str) -> Result<Part, Problem> {
     let Some(url) = text(url, &at)? else {
         return Err(Problem::invalid_input(at, "An image needs its `image_url` or a `file_id`."));
     };
-    if url.starts_with("data:") {
+    if behind_scheme(url, "data:").is_some() {
         return Ok(Part::Image(Source { file_data: Some(url.to_owned()), ..Source::default() }));
     }
     Ok(Part::Image(Source { image_url: Some(https(url, &at)?), ..Source::default() }))
@@ -267,17 +270,24 @@ fn file_id(part: &Map<String, Value>, at: &str) -> Result<Option<FileId>, Proble
     text(part.get("file_id"), &at)?.map(parse).transpose()
 }
 
+/// Returns what an address has behind its scheme, which counts in any case.
+pub fn behind_scheme<'a>(address: &'a str, scheme: &str) -> Option<&'a str> {
+    let (given, rest) = address.split_at_checked(scheme.len())?;
+    given.eq_ignore_ascii_case(scheme).then_some(rest)
+}
+
 fn https(url: &str, at: &str) -> Result<String, Problem> {
-    if !url.starts_with("https://") || url.len() == "https://".len() {
+    let Some(rest) = behind_scheme(url, HTTPS).filter(|rest| !rest.is_empty()) else {
         let message =
             "An address must start with `https://`; give inline bytes as a `data:` URL or `file_data`.";
         return Err(Problem::invalid_input(at, message));
-    }
+    };
     if url.len() > LONGEST_ADDRESS {
         let message = format!("An address may have at most {LONGEST_ADDRESS} bytes. Give the bytes inline.");
         return Err(Problem::invalid_input(at, message));
     }
-    Ok(url.to_owned())
+    // Providers may be pickier than the standard.
+    Ok(format!("{HTTPS}{rest}"))
 }
 
 #[cfg(test)]
@@ -313,6 +323,21 @@ mod tests {
                 {"type": "image", "image_url": "https://example.com/a.png"},
                 {"type": "file", "file_data": "AAAA", "filename": "a.pdf"},
             ]})
+        );
+    }
+
+    #[test]
+    fn a_scheme_counts_in_any_case() {
+        let input = json!([{"role": "user", "content": [
+            {"type": "image", "image_url": "HTTPS://Example.com/A.png"},
+            {"type": "image", "image_url": "Data:image/png;base64,AQID"},
+        ]}]);
+        assert_eq!(
+            serde_json::to_value(&parse_input(Some(&input), LIMITS).unwrap()[0].content).unwrap(),
+            json!([
+                {"type": "image", "image_url": "https://Example.com/A.png"},
+                {"type": "image", "file_data": "Data:image/png;base64,AQID"},
+            ])
         );
     }
 

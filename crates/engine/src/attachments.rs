@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::Problem;
-use domain::content::{Content, Message, Part, Source};
+use domain::content::{Content, Message, Part, Source, behind_scheme};
 use domain::ids::{FileId, SmithId};
 use domain::models::Provider;
 use models::parts::{self, refusal};
@@ -108,10 +108,10 @@ const INLINE: &str =
     "Inline bytes must be a `data:` URL with base64 (`data:image/png;base64,…`) or, for a file, bare base64.";
 
 fn decode(data: &str, source: &Source, is_image: bool, id: FileId) -> Option<StoredFile> {
-    let (media_type, text) = match data.strip_prefix("data:") {
+    let (media_type, text) = match behind_scheme(data, "data:") {
         Some(rest) => {
             let (head, text) = rest.split_once(',')?;
-            (Some(head.strip_suffix(";base64")?.to_owned()), text)
+            (Some(head.to_ascii_lowercase().strip_suffix(";base64")?.to_owned()), text)
         }
         None if is_image => return None,
         None => (None, data),
@@ -172,6 +172,8 @@ mod tests {
             [(files[0].id, "input[0].content[0].file_id".to_owned())]
         );
         assert!(!serde_json::to_string(&messages).unwrap().contains("AQID"));
+        let (_, files) = take(Part::Image(inline("DATA:Image/PNG;Base64,AQID", None))).unwrap();
+        assert_eq!((files[0].media_type.as_str(), files[0].bytes.as_slice()), ("image/png", &[1, 2, 3][..]));
         let (_, files) = take(Part::File(inline("AQID", Some("report.PDF")))).unwrap();
         assert_eq!(files[0].media_type, "application/pdf");
     }

@@ -172,6 +172,7 @@ async fn bad_input_is_named_and_leaves_nothing() {
             (json!({"input": [{"role": "system", "content": "x"}]}), "invalid_input", "input[0].role"),
             (json!({"input": [{"role": "user", "content": 7}]}), "invalid_input", "input[0].content"),
             (json!({"input": []}), "invalid_input", "input"),
+            (json!({"input": ""}), "invalid_input", "input"),
             (json!({"input": [], "thread_id": "never-used"}), "invalid_input", "input"),
             (json!({"input": "x", "stream": "yes"}), "invalid_input", "stream"),
             (json!({"input": "x", "thread_id": ""}), "invalid_input", "thread_id"),
@@ -329,6 +330,12 @@ async fn a_cancelled_run_stops_the_provider_and_says_so_everywhere() {
         gate.release(1);
         stream.take_until("message.delta").await;
         let id = stream.header("ic-run-id").to_owned();
+        let under_way = server.admin().get(&smith.path(&format!("/runs/{id}"))).await.expect(200);
+        assert_eq!(
+            (&under_way["status"], &under_way["output"]),
+            (&json!("running"), &json!({"content": "Half "})),
+            "what it has said so far is shown"
+        );
         let submit = smith.path(&format!("/runs/{id}/submit"));
         let cancel = json!({"kind": "cancel", "reason": "enough"});
         for _ in 0..2 {

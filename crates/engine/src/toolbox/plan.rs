@@ -62,9 +62,9 @@ impl Toolbox {
             let same = made.once_more(call);
             if same >= limits.same {
                 return Plan::nobody(format!(
-                    "Not called: `{}` was called {same} times with exactly these arguments. Use the results that you have, or do \
+                    "Not called: `{}` was called {} times with exactly these arguments. Use the results that you have, or do \
                      something else.",
-                    call.name
+                    call.name, limits.same
                 ));
             }
             let carrier = match &offer.source {

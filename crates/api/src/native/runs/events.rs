@@ -64,7 +64,7 @@ pub(crate) async fn events(
     // An event source that has seen nothing yet sends an empty one.
     let header = headers.get("last-event-id").filter(|value| !value.is_empty());
     let header = header.map(|value| value.to_str().unwrap_or("-"));
-    let seen = [seq("Last-Event-ID", header)?, seq("after", query.text("after"))?];
+    let seen = [position("Last-Event-ID", header)?, position("after", query.text("after"))?];
     // A reader that reconnects to an address with `?after=` must not go back.
     let from = seen.into_iter().flatten().max().map_or(0, |seen| seen.saturating_add(1));
     let mode = if query.flag("follow")? == Some(false) { Mode::Stored } else { Mode::Follow };
@@ -83,14 +83,14 @@ pub(super) fn unreadable() -> Problem {
 }
 
 /// Reads a seq that was seen.
-fn seq(name: &str, text: Option<&str>) -> Result<Option<u64>, Problem> {
+pub(crate) fn position(name: &str, text: Option<&str>) -> Result<Option<u64>, Problem> {
     let Some(text) = text else { return Ok(None) };
     let is_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     // Beyond what any run reaches, a number is as good as the largest.
     if is_digits {
         return Ok(Some(text.parse().unwrap_or(u64::from(u32::MAX))));
     }
-    let message = format!("`{name}` must be the whole number of a frame that was seen, 0 or more.");
+    let message = format!("`{name}` must be the whole number of what was seen last, 0 or more.");
     Err(Problem::new(Code::InvalidCursor, message).at(name))
 }
 
@@ -100,11 +100,11 @@ mod tests {
 
     #[test]
     fn a_seq_is_a_whole_number() {
-        assert_eq!(seq("after", None).unwrap(), None);
-        assert_eq!(seq("after", Some("17")).unwrap(), Some(17));
-        assert!(seq("after", Some("99999999999999999999999")).unwrap().is_some());
+        assert_eq!(position("after", None).unwrap(), None);
+        assert_eq!(position("after", Some("17")).unwrap(), Some(17));
+        assert!(position("after", Some("99999999999999999999999")).unwrap().is_some());
         for text in ["", "-1", "1.5", "x", "+1", " 1"] {
-            assert_eq!(seq("after", Some(text)).unwrap_err().code, Code::InvalidCursor, "{text}");
+            assert_eq!(position("after", Some(text)).unwrap_err().code, Code::InvalidCursor, "{text}");
         }
     }
 }

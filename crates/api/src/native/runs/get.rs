@@ -5,10 +5,12 @@ use axum::extract::State;
 use domain::Problem;
 use domain::ids::{RunId, SmithId};
 use domain::principals::Permission;
+use domain::run::Status;
 use store::runs::RunRecord;
 use store::{ProjectStore, SmithSeal};
 
 use super::record::RunOut;
+use super::said;
 use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::{Caller, PathParams};
@@ -27,8 +29,12 @@ pub(crate) async fn get(
     path: PathParams,
     State(app): State<App>,
 ) -> Result<Json<RunOut>, ApiError> {
-    let found = find(&app, &caller, &path, Permission::RunsRead).await?;
-    Ok(Json(found.record.into()))
+    let Found { project, mut record, seal } = find(&app, &caller, &path, Permission::RunsRead).await?;
+    if let Some(seal) = seal.filter(|_| record.status == Status::Running) {
+        let said = said::so_far(&project, &record, &seal).await?;
+        record.result.get_or_insert_default().content = said;
+    }
+    Ok(Json(record.into()))
 }
 
 /// A run that a path names, and what its content is opened with.

@@ -1,13 +1,14 @@
 //! Runs: starting, reading, following, moving on, replaying.
 
 mod create;
-mod events;
+pub(crate) mod events;
 mod get;
 mod list;
 mod list_all;
 mod record;
 mod replay;
 pub(crate) mod reply;
+mod said;
 pub(crate) mod stream;
 mod submit;
 

@@ -2,16 +2,17 @@
 
 use std::collections::HashMap;
 
-use domain::Timestamp;
 use domain::ids::ApprovalId;
 use domain::items::{ToolCall, ToolResult};
 use domain::run::{Carrier, Choice, Input, Plan};
 use domain::tools::Identity;
 use domain::usage::Tokens;
+use domain::{Code, Problem, Timestamp};
 use serde_json::{Map, Value};
-use store::runs::{RunRecord, Saved};
+use store::runs::{RunError, RunRecord, Saved};
 
 use crate::openai::labels::Labels;
+use crate::openai::turn::failed;
 
 /// A reading of a run's journal. What it says of a call never changes once it is said.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +29,8 @@ pub(super) struct Facts {
     /// The seq up to which the reading goes.
     pub(super) next_seq: u64,
     pub(super) ended_at: Option<Timestamp>,
+    /// Whether what the run failed of may be gone later.
+    is_transient: bool,
 }
 
 impl Facts {
@@ -44,7 +47,9 @@ impl Facts {
 
     fn read<'a>(record: &RunRecord, inputs: impl Iterator<Item = (&'a Input, u64)>) -> Self {
         let ended_at = record.status.is_final().then_some(record.updated_at);
-        Self { next_seq: record.next_seq, ended_at, ..Self::of_journal(inputs) }
+        let error = record.result.as_ref().and_then(|result| result.error.as_ref());
+        let is_transient = error.is_some_and(|error| error.transient);
+        Self { next_seq: record.next_seq, ended_at, is_transient, ..Self::of_journal(inputs) }
     }
 
     pub(super) fn of_journal<'a>(inputs: impl Iterator<Item = (&'a Input, u64)>) -> Self {
@@ -73,6 +78,11 @@ impl Facts {
             }
         }
         facts
+    }
+
+    /// Tells of a failure as the request that waits for the run is told of it.
+    pub(super) fn problem(&self, code: Code, message: &str) -> Problem {
+        failed(&RunError { code, message: message.to_owned(), transient: self.is_transient })
     }
 
     /// Tells whether any call is known.

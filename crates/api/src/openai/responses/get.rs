@@ -12,6 +12,7 @@ use super::{object, reading};
 use crate::app::App;
 use crate::errors::ApiError;
 use crate::extract::{ActingSmith, Caller, PathParams, Query};
+use crate::native::runs::events::position;
 use crate::native::runs::reply::name_run;
 
 /// Reads a response, whichever surface its run was started on, or streams its events behind one that was seen.
@@ -42,7 +43,7 @@ pub(crate) async fn get(
         reading::find(&app, &caller, &acting, run, Permission::RunsRead).await?;
     let thread_id = saved.record.thread_id.clone();
     let mut response = if query.flag("stream")? == Some(true) {
-        let seen = query.value("starting_after", "a whole number, 0 or more")?;
+        let seen = position("starting_after", query.text("starting_after"))?;
         let (facts, shell) = (reading::facts(&project, &saved).await?, object::shell(&saved.record));
         let opened = Opened { run, seal: saved.seal, shell, facts };
         stream::follow(&app, project, opened, From::Number(seen), app.engine.seat()?)

@@ -84,7 +84,10 @@ async fn every_reader_gets_the_same_events_from_anywhere() {
             let rest = events(&client.get(&format!("{path}&starting_after={seen}")).await);
             assert_eq!(rest, whole[seen + 1..]);
         }
-        client.get(&format!("{path}&starting_after=-1")).await.expect_error(400, "invalid_request");
+        for wrong in ["-1", "x", "1.5", ""] {
+            let refused = client.get(&format!("{path}&starting_after={wrong}")).await;
+            refused.expect_error_about(400, "invalid_cursor", "starting_after");
+        }
     })
     .await;
 }
@@ -103,6 +106,17 @@ async fn a_failure_is_told_as_an_error_and_a_failed_response() {
             (&error["code"], &error["error"]["code"]),
             (&json!("model_request_failed"), &json!("model_request_failed"))
         );
+        assert_eq!(error["error"]["type"], "invalid_request_error");
+
+        // That a provider is down is no fault of the request, whichever way one hears of it.
+        let mut upstream = upstream;
+        upstream.stop().await;
+        let client = acting(&server, &smith);
+        let told = events(&client.post(PATH, &json!({"input": "Hi", "stream": true})).await);
+        assert_eq!(told[2].1["error"]["type"], "api_error");
+        let path = format!("{PATH}/{}", told[3].1["response"]["id"].as_str().unwrap());
+        assert_eq!(client.get(&path).await.expect(200)["error"]["type"], "api_error");
+        assert_eq!(events(&client.get(&format!("{path}?stream=true")).await), told);
     })
     .await;
 }

@@ -1,12 +1,11 @@
 //! Telling one frame: events, the brackets of a stretch, and how it ends.
 
-use domain::{Code, Problem};
+use domain::{Code, one_line};
 use serde::Serialize;
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
 use super::{Event, Item, Projection, Told};
-use crate::openai::json::write_json;
 use crate::openai::responses::facts::Facts;
 use crate::openai::responses::items::INCOMPLETE;
 use crate::openai::responses::object::{self, Outcome};
@@ -49,7 +48,7 @@ impl<'a> Teller<'a> {
         let Some(events) = &mut self.events else { return };
         let mut data = Vec::new();
         let fields = fields(self.projection);
-        write_json(&Data { r#type: kind, sequence_number: number, fields }, &mut data);
+        one_line::write(&Data { r#type: kind, sequence_number: number, fields }, &mut data);
         events.push(Event { number, seq: self.seq, kind, data });
     }
 
@@ -110,7 +109,7 @@ impl<'a> Teller<'a> {
 
     pub(super) fn fail(&mut self, code: Code, message: &str, facts: &Facts) {
         self.cut();
-        let kind = Problem::new(code, message).kind();
+        let kind = facts.problem(code, message).kind();
         self.error(kind, code.as_str(), message);
         self.end(Outcome::Failed { kind, code: code.as_str(), message: message.to_owned() }, facts);
     }
