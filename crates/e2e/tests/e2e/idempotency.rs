@@ -10,7 +10,6 @@ use reqwest::Method;
 use serde_json::json;
 use testkit::http::{Answer, Client};
 use testkit::mcp::{McpServer, Wire};
-use testkit::receiver::Receiver;
 use testkit::upstream::{Gate, Reply, Upstream};
 
 use crate::raw;
@@ -279,81 +278,6 @@ async fn a_key_belongs_to_its_project_subject_and_route() {
         let token = keyed(&server.admin(), "k").post("/v1/tenant/tokens", &json!({"scope": "admin"})).await;
         assert!(!is_replayed(&token) && token.status == 201, "{token}");
         assert_eq!(entries(&server.admin().get("/v1/runs").await.expect(200)).len(), runs.len());
-    })
-    .await;
-}
-
-const TRIED: &str = "/v1/tenant/tools/refund/test";
-
-/// Registers a webhook tool whose calls wait at a gate.
-async fn held_tool(server: &Server) -> (Receiver, Gate) {
-    let receiver = Receiver::start().await;
-    let gate = Gate::hold();
-    receiver.through(&gate);
-    let tool = json!({
-        "description": "Refunds.",
-        "input_schema": {"type": "object"},
-        "execution": "webhook",
-        "url": receiver.url(),
-    });
-    server.admin().put("/v1/tenant/tools/refund", &tool).await.expect(200);
-    (receiver, gate)
-}
-
-#[tokio::test]
-async fn while_a_tool_is_tried_out_its_key_calls_it_no_second_time_on_any_replica() {
-    both(async |server| {
-        let (receiver, gate) = held_tool(&server).await;
-        let replica = if server.database().is_some() { Some(server.replica().await) } else { None };
-        let mut clients = vec![keyed(&server.admin(), "k")];
-        clients.extend(replica.iter().map(|replica| keyed(&replica.admin(), "k")));
-        let body = json!({"args": {}});
-        let first = clients[0].post(TRIED, &body);
-        let again = async {
-            receiver.wait_for(1).await;
-            for client in &clients {
-                let early = client.post(TRIED, &body).await;
-                assert_eq!(early.header("retry-after"), "1");
-                early.expect_error_about(409, "idempotency_in_progress", "Idempotency-Key");
-                let other = client.post(TRIED, &json!({"args": {"a": 1}})).await;
-                other.expect_error(409, "idempotency_key_reused");
-            }
-            gate.open();
-        };
-        let (first, ()) = futures::join!(first, again);
-        assert!(!is_replayed(&first));
-        let first = first.expect(200);
-        for client in &clients {
-            let answer = client.post(TRIED, &body).await;
-            assert!(is_replayed(&answer), "{answer}");
-            assert_eq!(answer.expect(200), first);
-        }
-        assert_eq!(receiver.received().len(), 1);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn what_a_client_leaves_at_work_is_finished_and_kept_for_its_key() {
-    both(async |server| {
-        let (receiver, gate) = held_tool(&server).await;
-        let body = json!({"args": {}});
-        let client = keyed(&server.admin(), "k");
-        tokio::select! {
-            answer = client.post(TRIED, &body) => panic!("nobody has answered the call: {answer}"),
-            _calls = receiver.wait_for(1) => {}
-        }
-        gate.open();
-        let kept = loop {
-            let answer = client.post(TRIED, &body).await;
-            if answer.status != 409 {
-                break answer;
-            }
-            answer.expect_error(409, "idempotency_in_progress");
-        };
-        assert!(is_replayed(&kept), "{kept}");
-        assert_eq!(kept.expect(200)["ok"], true);
-        assert_eq!(receiver.received().len(), 1);
     })
     .await;
 }

@@ -1,10 +1,12 @@
 //! Tools of a project's own: registered, tried out, and refused.
 
-use e2e::{Engine, Setup, both};
+use e2e::{Engine, Server, Setup, both};
 use insta::assert_json_snapshot;
 use ring::hmac;
 use serde_json::{Value, json};
-use testkit::upstream::{Reply, Upstream};
+use testkit::http::Answer;
+use testkit::receiver::Receiver;
+use testkit::upstream::{Gate, Reply, Upstream};
 
 use crate::support::{entries, pages, redacted};
 
@@ -210,6 +212,85 @@ async fn a_webhook_tool_is_tried_out_with_a_signed_call() {
         admin.put(&order, &external).await.expect(200);
         admin.post(&test, &json!({})).await.expect_error_about(422, "invalid_input", "name");
         admin.post(&format!("{TOOLS}/nobody/test"), &json!({})).await.expect_error(404, "not_found");
+    })
+    .await;
+}
+
+const TRIED: &str = "/v1/tenant/tools/refund/test";
+
+fn was_replayed(answer: &Answer) -> bool {
+    answer.header("idempotency-replayed") == "true"
+}
+
+/// Registers a webhook tool whose calls wait at a gate.
+async fn held_tool(server: &Server) -> (Receiver, Gate) {
+    let receiver = Receiver::start().await;
+    let gate = Gate::hold();
+    receiver.through(&gate);
+    let tool = json!({
+        "description": "Refunds.",
+        "input_schema": {"type": "object"},
+        "execution": "webhook",
+        "url": receiver.url(),
+    });
+    server.admin().put("/v1/tenant/tools/refund", &tool).await.expect(200);
+    (receiver, gate)
+}
+
+#[tokio::test]
+async fn while_a_tool_is_tried_out_its_key_calls_it_no_second_time_on_any_replica() {
+    both(async |server| {
+        let (receiver, gate) = held_tool(&server).await;
+        let replica = if server.database().is_some() { Some(server.replica().await) } else { None };
+        let mut clients = vec![server.admin().with_header("idempotency-key", "k")];
+        clients.extend(replica.iter().map(|replica| replica.admin().with_header("idempotency-key", "k")));
+        let body = json!({"args": {}});
+        let first = clients[0].post(TRIED, &body);
+        let again = async {
+            receiver.wait_for(1).await;
+            for client in &clients {
+                let early = client.post(TRIED, &body).await;
+                assert_eq!(early.header("retry-after"), "1");
+                early.expect_error_about(409, "idempotency_in_progress", "Idempotency-Key");
+                let other = client.post(TRIED, &json!({"args": {"a": 1}})).await;
+                other.expect_error(409, "idempotency_key_reused");
+            }
+            gate.open();
+        };
+        let (first, ()) = futures::join!(first, again);
+        assert!(!was_replayed(&first));
+        let first = first.expect(200);
+        for client in &clients {
+            let answer = client.post(TRIED, &body).await;
+            assert!(was_replayed(&answer), "{answer}");
+            assert_eq!(answer.expect(200), first);
+        }
+        assert_eq!(receiver.received().len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_client_leaves_at_work_is_finished_and_kept_for_its_key() {
+    both(async |server| {
+        let (receiver, gate) = held_tool(&server).await;
+        let body = json!({"args": {}});
+        let client = server.admin().with_header("idempotency-key", "k");
+        tokio::select! {
+            answer = client.post(TRIED, &body) => panic!("nobody has answered the call: {answer}"),
+            _calls = receiver.wait_for(1) => {}
+        }
+        gate.open();
+        let kept = loop {
+            let answer = client.post(TRIED, &body).await;
+            if answer.status != 409 {
+                break answer;
+            }
+            answer.expect_error(409, "idempotency_in_progress");
+        };
+        assert!(was_replayed(&kept), "{kept}");
+        assert_eq!(kept.expect(200)["ok"], true);
+        assert_eq!(receiver.received().len(), 1);
     })
     .await;
 }

@@ -3,9 +3,10 @@
 use e2e::{Engine, Setup, Smith, both};
 use reqwest::Method;
 use serde_json::json;
-use testkit::upstream::{Reply, Upstream};
+use testkit::upstream::{Gate, Reply, Upstream};
 
 use super::{asks_for, events, register, results, smith_with, submit, submit_path};
+use crate::support::id;
 
 #[tokio::test]
 async fn a_run_pauses_for_an_external_tool_and_goes_on_with_its_result() {
@@ -112,6 +113,36 @@ async fn what_does_not_fit_where_the_run_stands_is_refused_and_changes_nothing()
         post(result).await.expect_error(409, "run_not_paused");
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_result_whose_run_nobody_could_follow_is_not_taken() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let server = Setup::on(engine).with_variable("INGRAM_ENGINE_MAX_FOLLOWERS", "1").start().await;
+        register(&server, "read_meter", json!({"execution": "external"})).await;
+        let (upstream, gate) = (Upstream::start().await, Gate::hold());
+        upstream.answer(asks_for("c1", "read_meter", 7));
+        upstream.answer(Reply::text("At last.").through(&gate));
+        upstream.answer(Reply::text("42 kWh."));
+        let smith = smith_with(&server, &upstream, &["read_meter"]).await;
+        let paused = smith.run(&Smith::says("Read meter 7")).await;
+        let other = json!({"input": "Wait.", "stream": true});
+        let stream = server.admin().stream(Method::POST, &smith.path("/runs"), Some(&other)).await;
+        gate.wait_for_arrivals(1).await;
+        let path = submit_path(&smith, &paused);
+        let result = json!({"kind": "tool_result", "tool_call_id": "c1", "result": {"kwh": 42}});
+        server.admin().post(&path, &result).await.expect_error(503, "service_overloaded");
+        let run = server.admin().get(&smith.path(&format!("/runs/{}", id(&paused)))).await.expect(200);
+        assert_eq!(run["status"], "paused_for_tool", "nothing was done");
+        gate.open();
+        stream.collect_until_end().await;
+        // The place is free again a moment after the end is told.
+        let mut taken = server.admin().post(&path, &result).await;
+        while taken.status == 503 {
+            taken = server.admin().post(&path, &result).await;
+        }
+        assert_eq!(taken.expect(200)["output"]["content"], "42 kWh.");
+    }
 }
 
 #[tokio::test]
