@@ -125,7 +125,7 @@ fn parse(bytes: &[u8]) -> Result<Map<String, Value>, Problem> {
         Err(error) => {
             let (line, column) = (error.line(), error.column());
             let message = format!(
-                "The body is not JSON, or is nested deeper than 127 levels: the parser stopped at line {line}, column {column}."
+                "The body is not JSON, is nested deeper than 127 levels, or has half of a surrogate pair in a text: the parser stopped at line {line}, column {column}."
             );
             Err(Problem::new(Code::InvalidRequest, message))
         }
