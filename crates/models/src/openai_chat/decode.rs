@@ -4,7 +4,7 @@ use domain::items::ToolCall;
 use domain::run::StopReason;
 use domain::usage::Tokens;
 use egress::sse::SseEvent;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::call::{Event, Request};
 use crate::trouble::Trouble;
@@ -33,6 +33,23 @@ struct Fragments {
     id: String,
     name: String,
     arguments: String,
+}
+
+impl Fragments {
+    /// Tells whether a fragment that came under this call's index begins another call.
+    fn ends_before(&self, fragment: &Value) -> bool {
+        let (id, name) = (text(fragment, "/id"), text(fragment, "/function/name"));
+        // Only what begins has a name; some servers repeat it, and some make up an id for every fragment.
+        if name.is_empty() || self.name.is_empty() {
+            return false;
+        }
+        if !self.id.is_empty() || !id.is_empty() {
+            return !self.id.is_empty() && !id.is_empty() && self.id != id;
+        }
+        let says_more = fragment.pointer("/function/arguments").is_some_and(|more| more != "");
+        let is_whole = || serde_json::from_str::<Map<String, Value>>(&self.arguments).is_ok();
+        self.name != name || (says_more && is_whole())
+    }
 }
 
 impl Decoder {
@@ -84,14 +101,18 @@ impl Decoder {
     }
 
     /// Adds a fragment to its call: by index, or, where a server sends none, by id.
+    ///
+    /// Ollama and Gemini's compatible endpoint give calls that are made side by side the same index, so that what a fragment
+    /// says of itself counts more.
     fn join(&mut self, fragment: &Value) -> Result<(), Trouble> {
         let index = fragment.get("index").and_then(Value::as_u64);
         let id = text(fragment, "/id");
         let known = match index {
-            Some(_) => self.calls.iter().position(|call| call.index == index),
+            Some(_) => self.calls.iter().rposition(|call| call.index == index),
             None if id.is_empty() => self.calls.len().checked_sub(1),
-            None => self.calls.iter().position(|call| call.id == id),
+            None => self.calls.iter().rposition(|call| call.id == id),
         };
+        let known = known.filter(|at| self.calls.get(*at).is_some_and(|call| !call.ends_before(fragment)));
         if known.is_none() {
             if self.calls.len() >= MOST_CALLS {
                 return Err(Trouble::garbage());

@@ -82,6 +82,41 @@ fn fragments_without_an_index_are_joined_by_id() {
 }
 
 #[test]
+fn calls_that_share_an_index_are_told_apart() {
+    let fragments = |fragments: &[Value]| {
+        let delta = |call: &Value| json!({"choices": [{"delta": {"tool_calls": [call]}}]});
+        let mut stream: Vec<_> = fragments.iter().map(delta).collect();
+        stream.push(json!({"choices": [{"delta": {}, "finish_reason": "tool_calls"}]}));
+        chunks(&stream).unwrap()
+    };
+    let call = |id: &str, name: &str, arguments: &str| Event::ToolCall(samples::call(id, name, arguments));
+
+    let same_index = fragments(&[
+        json!({"index": 0, "id": "a", "function": {"name": "add", "arguments": "{\"x\":1}"}}),
+        json!({"index": 0, "id": "b", "function": {"name": "add", "arguments": "{\"x\":"}}),
+        json!({"index": 0, "function": {"arguments": "2}"}}),
+    ]);
+    assert_eq!(same_index[..2], [call("a", "add", r#"{"x":1}"#), call("b", "add", r#"{"x":2}"#)]);
+
+    let nothing_but_a_name = fragments(&[
+        json!({"id": "", "function": {"name": "add", "arguments": "{}"}}),
+        json!({"id": "", "function": {"name": "add", "arguments": "{\"x\":"}}),
+        json!({"id": "", "function": {"name": "add", "arguments": "2}"}}),
+        json!({"id": "", "function": {"name": "now", "arguments": ""}}),
+    ]);
+    let expected =
+        [call("call_1", "add", "{}"), call("call_2", "add", r#"{"x":2}"#), call("call_3", "now", "{}")];
+    assert_eq!(nothing_but_a_name[..3], expected);
+
+    let made_up_ids = fragments(&[
+        json!({"index": 0, "id": "a", "function": {"name": "add", "arguments": "{\"x\":"}}),
+        json!({"index": 0, "id": "b", "function": {"arguments": "1}"}}),
+    ]);
+    assert!(matches!(&made_up_ids[0], Event::ToolCall(call) if call.arguments == r#"{"x":1}"#));
+    assert_eq!(made_up_ids.len(), 2);
+}
+
+#[test]
 fn errors_in_the_stream_are_told_apart() {
     let kind = |error: Value| chunks(&[json!({"error": error})]).unwrap_err().kind;
     assert_eq!(kind(json!({"code": 502, "message": "upstream"})), FailureKind::Unavailable);
