@@ -78,6 +78,17 @@ pub(crate) fn arguments_object(arguments: &str) -> Value {
     }
 }
 
+/// Returns the schema of a function's parameters as OpenAI takes it: of an object, with its properties, also where there are
+/// none. Tools without arguments often leave them out.
+pub(crate) fn parameters(schema: &Value) -> Value {
+    let mut schema = schema.clone();
+    if let Some(object) = schema.as_object_mut() {
+        object.entry("type").or_insert_with(|| "object".into());
+        object.entry("properties").or_insert_with(|| Map::new().into());
+    }
+    schema
+}
+
 pub(crate) fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
@@ -276,6 +287,15 @@ pub(crate) mod tests {
             ..Request::default()
         });
         assert_eq!(names.name(""), "call_5");
+    }
+
+    #[test]
+    fn a_function_without_arguments_has_properties_all_the_same() {
+        let none = json!({"type": "object", "properties": {}});
+        assert_eq!(parameters(&json!({})), none);
+        assert_eq!(parameters(&json!({"type": "object"})), none);
+        let some = json!({"type": "object", "properties": {"city": {"type": "string"}}});
+        assert_eq!(parameters(&some), some);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use http::header::AUTHORIZATION;
 use serde_json::{Map, Value, json};
 
 use crate::call::{Attachment, Credentials, Effort, Request, Tool, ToolChoice, Turn};
-use crate::wire::{WireRequest, copy_sampling, data_url, instructions_naming_json};
+use crate::wire::{WireRequest, copy_sampling, data_url, instructions_naming_json, parameters};
 
 /// Sampling parameters that the wire knows under the same name. Others of chat completions do not exist in it.
 const SAMPLING: &[&str] = &[
@@ -110,7 +110,7 @@ fn tool(tool: &Tool) -> Value {
         "type": "function",
         "name": tool.name,
         "description": tool.description,
-        "parameters": tool.parameters,
+        "parameters": parameters(&tool.parameters),
         "strict": tool.strict,
     })
 }
@@ -185,6 +185,14 @@ mod tests {
           ]
         }
         "#);
+    }
+
+    #[test]
+    fn a_function_without_arguments_is_taken() {
+        let tool = Tool { parameters: json!({"type": "object"}), ..samples::weather_tool() };
+        let request = Request { tools: vec![tool], ..samples::plain_request("gpt-5") };
+        let wire = encode(&request, &samples::credentials());
+        assert_eq!(wire.body["tools"][0]["parameters"], json!({"type": "object", "properties": {}}));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::call::{Attachment, Credentials, Request, Tool, ToolChoice, Turn};
 use crate::openai::effort_name;
-use crate::wire::{WireRequest, copy_sampling, data_url, instructions_naming_json};
+use crate::wire::{WireRequest, copy_sampling, data_url, instructions_naming_json, parameters};
 
 const SAMPLING: &[&str] = &[
     "temperature",
@@ -141,7 +141,7 @@ fn tool(tool: &Tool) -> Value {
     let mut function = Map::new();
     function.insert("name".into(), tool.name.clone().into());
     function.insert("description".into(), tool.description.clone().into());
-    function.insert("parameters".into(), tool.parameters.clone());
+    function.insert("parameters".into(), parameters(&tool.parameters));
     // Servers that do not know the field may refuse it, so it is sent only where it says something.
     if tool.strict {
         function.insert("strict".into(), true.into());
@@ -198,5 +198,14 @@ mod tests {
           ]
         }
         "#);
+    }
+
+    #[test]
+    fn a_function_without_arguments_is_taken() {
+        let tool = Tool { parameters: json!({"type": "object"}), ..samples::weather_tool() };
+        let request = Request { tools: vec![tool], ..samples::plain_request("llama3.3") };
+        let wire = encode(&request, &samples::credentials());
+        let parameters = &wire.body["tools"][0]["function"]["parameters"];
+        assert_eq!(*parameters, json!({"type": "object", "properties": {}}));
     }
 }
