@@ -8,3 +8,6 @@ mod encode;
 
 pub(crate) use decode::Decoder;
 pub(crate) use encode::encode;
+
+/// Under which name this adapter leaves data with a call: `reasoning_content`, as the server said it.
+const OWN: &str = "openai_chat";

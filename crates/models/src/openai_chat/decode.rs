@@ -4,11 +4,12 @@ use domain::items::ToolCall;
 use domain::run::StopReason;
 use domain::usage::Tokens;
 use egress::sse::SseEvent;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
+use super::OWN;
 use crate::call::{Event, Request};
 use crate::trouble::Trouble;
-use crate::wire::{CallNames, Decode, arguments_or_empty, closing, count, json, text};
+use crate::wire::{CallNames, Decode, arguments_or_empty, closing, count, json as parse, text};
 
 /// More calls than this in one answer are nonsense, and would let a server make us keep anything.
 const MOST_CALLS: usize = 256;
@@ -21,6 +22,8 @@ const MOST_CALLS: usize = 256;
 pub(crate) struct Decoder {
     names: CallNames,
     calls: Vec<Fragments>,
+    /// What was said as `reasoning_content`: DeepSeek and Kimi refuse calls in whose past it is missing.
+    thoughts: String,
     stop: Option<StopReason>,
     tokens: Tokens,
     finished: bool,
@@ -57,6 +60,7 @@ impl Decoder {
         Self {
             names: CallNames::after(request),
             calls: Vec::new(),
+            thoughts: String::new(),
             stop: None,
             tokens: Tokens::default(),
             finished: false,
@@ -75,7 +79,10 @@ impl Decoder {
         // The field has two names in the wild; a server uses one of them.
         let reasoning = match text(choice, "/delta/reasoning_content") {
             "" => text(choice, "/delta/reasoning"),
-            reasoning => reasoning,
+            reasoning => {
+                self.thoughts.push_str(reasoning);
+                reasoning
+            }
         };
         if !reasoning.is_empty() {
             events.push(Event::Reasoning(reasoning.to_owned()));
@@ -147,7 +154,12 @@ impl Decoder {
             arguments: arguments_or_empty(&call.arguments),
             provider_data: None,
         });
-        closing(calls.collect(), stop, self.tokens)
+        let mut calls: Vec<_> = calls.collect();
+        if let Some(first) = calls.first_mut().filter(|_| !self.thoughts.is_empty()) {
+            first.provider_data =
+                Some(json!({OWN: {"reasoning_content": std::mem::take(&mut self.thoughts)}}));
+        }
+        closing(calls, stop, self.tokens)
     }
 }
 
@@ -159,7 +171,7 @@ impl Decode for Decoder {
         if event.data.trim() == "[DONE]" {
             return Ok(self.close(self.stop.unwrap_or(StopReason::EndTurn)));
         }
-        self.on_chunk(&json(event)?)
+        self.on_chunk(&parse(event)?)
     }
 
     fn finish(&mut self) -> Result<Vec<Event>, Trouble> {

@@ -5,9 +5,10 @@ use domain::response_format::ResponseFormat;
 use http::header::AUTHORIZATION;
 use serde_json::{Map, Value, json};
 
+use super::OWN;
 use crate::call::{Attachment, Credentials, Request, Tool, ToolChoice, Turn};
 use crate::openai::effort_name;
-use crate::wire::{WireRequest, copy_sampling, data_url, instructions_naming_json, parameters};
+use crate::wire::{WireRequest, copy_sampling, data_url, instructions_naming_json, own_data, parameters};
 
 const SAMPLING: &[&str] = &[
     "temperature",
@@ -64,27 +65,30 @@ fn messages(request: &Request) -> Vec<Value> {
     if !instructions.is_empty() {
         messages.push(json!({"role": "system", "content": instructions}));
     }
+    // A server that wants its thoughts back wants them with every answer of the conversation, and takes empty ones.
+    let thinks =
+        request.turns.iter().any(|turn| matches!(turn, Turn::ToolCall(call) if thoughts(call).is_some()));
     // An assistant's text and its calls are one message in this wire.
     let mut said: Option<Said<'_>> = None;
     for turn in &request.turns {
         match turn {
             Turn::Assistant { text } => {
-                messages.extend(said.take().map(Said::message));
+                messages.extend(said.take().map(|said| said.message(thinks)));
                 said = Some(Said { text, calls: Vec::new() });
             }
             Turn::ToolCall(call) => said.get_or_insert_default().calls.push(call),
             Turn::User { text, attachments } => {
-                messages.extend(said.take().map(Said::message));
+                messages.extend(said.take().map(|said| said.message(thinks)));
                 messages.push(json!({"role": "user", "content": user_content(text, attachments)}));
             }
             Turn::ToolResult(result) => {
-                messages.extend(said.take().map(Said::message));
+                messages.extend(said.take().map(|said| said.message(thinks)));
                 messages
                     .push(json!({"role": "tool", "tool_call_id": result.call_id, "content": result.output}));
             }
         }
     }
-    messages.extend(said.take().map(Said::message));
+    messages.extend(said.take().map(|said| said.message(thinks)));
     messages
 }
 
@@ -95,21 +99,29 @@ struct Said<'turn> {
 }
 
 impl Said<'_> {
-    fn message(self) -> Value {
-        if self.calls.is_empty() {
-            return json!({"role": "assistant", "content": self.text});
+    fn message(self, thinks: bool) -> Value {
+        let mut message = Map::new();
+        message.insert("role".into(), "assistant".into());
+        let has_content = self.calls.is_empty() || !self.text.is_empty();
+        message.insert("content".into(), if has_content { self.text.into() } else { Value::Null });
+        if thinks {
+            let thoughts = self.calls.iter().find_map(|call| thoughts(call)).unwrap_or_default();
+            message.insert("reasoning_content".into(), thoughts.into());
         }
-        let calls: Value = self
-            .calls
-            .into_iter()
-            .map(|call| {
-                let function = json!({"name": call.name, "arguments": call.arguments});
-                json!({"id": call.id, "type": "function", "function": function})
-            })
-            .collect();
-        let content = if self.text.is_empty() { Value::Null } else { self.text.into() };
-        json!({"role": "assistant", "content": content, "tool_calls": calls})
+        let call = |call: &ToolCall| {
+            let function = json!({"name": call.name, "arguments": call.arguments});
+            json!({"id": call.id, "type": "function", "function": function})
+        };
+        if !self.calls.is_empty() {
+            message.insert("tool_calls".into(), self.calls.into_iter().map(call).collect());
+        }
+        message.into()
     }
+}
+
+/// Returns what the server thought before it made a call.
+fn thoughts(call: &ToolCall) -> Option<&str> {
+    own_data(call, OWN).and_then(|data| data.get("reasoning_content")).and_then(Value::as_str)
 }
 
 fn user_content(text: &str, attachments: &[Attachment]) -> Value {
@@ -207,5 +219,29 @@ mod tests {
         let wire = encode(&request, &samples::credentials());
         let parameters = &wire.body["tools"][0]["function"]["parameters"];
         assert_eq!(*parameters, json!({"type": "object", "properties": {}}));
+    }
+
+    #[test]
+    fn thoughts_go_back_to_the_server_that_had_them() {
+        let mut call = samples::call("a", "now", "{}");
+        call.provider_data = Some(json!({"openai_chat": {"reasoning_content": "Look at the clock."}}));
+        let turns = vec![
+            samples::user("Hello"),
+            Turn::Assistant { text: "Hello.".into() },
+            samples::user("What time is it?"),
+            Turn::ToolCall(call),
+            samples::result("a", "now", "noon"),
+        ];
+        let mut request = Request { turns, ..samples::plain_request("deepseek-v4-pro") };
+        let messages = |request: &Request| encode(request, &samples::credentials()).body["messages"].clone();
+        let encoded = messages(&request);
+        assert_eq!(encoded[1], json!({"role": "assistant", "content": "Hello.", "reasoning_content": ""}));
+        assert_eq!(encoded[3]["reasoning_content"], "Look at the clock.");
+
+        request.turns[3] = Turn::ToolCall(samples::call("a", "now", "{}"));
+        assert!(
+            !messages(&request).to_string().contains("reasoning_content"),
+            "others do not know the field"
+        );
     }
 }

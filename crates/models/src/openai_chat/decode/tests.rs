@@ -82,6 +82,20 @@ fn fragments_without_an_index_are_joined_by_id() {
 }
 
 #[test]
+fn the_first_call_keeps_the_thoughts() {
+    let events = chunks(&[
+        json!({"choices": [{"delta": {"reasoning_content": "Look "}}]}),
+        json!({"choices": [{"delta": {"reasoning_content": "it up."}}]}),
+        json!({"choices": [{"delta": {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "now"}}]}}]}),
+        json!({"choices": [{"delta": {}, "finish_reason": "tool_calls"}]}),
+    ])
+    .unwrap();
+    let mut call = samples::call("a", "now", "{}");
+    call.provider_data = Some(json!({"openai_chat": {"reasoning_content": "Look it up."}}));
+    assert_eq!(events[2], Event::ToolCall(call));
+}
+
+#[test]
 fn calls_that_share_an_index_are_told_apart() {
     let fragments = |fragments: &[Value]| {
         let delta = |call: &Value| json!({"choices": [{"delta": {"tool_calls": [call]}}]});
