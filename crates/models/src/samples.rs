@@ -22,6 +22,16 @@ pub(crate) fn user(text: &str) -> Turn {
     Turn::User { text: text.into(), attachments: vec![] }
 }
 
+pub(crate) fn request_with_file(media_type: &str) -> Request {
+    let file = Attachment::File {
+        media_type: media_type.into(),
+        filename: "a".into(),
+        bytes: Bytes::from_static(b"hi"),
+    };
+    let turn = Turn::User { text: String::new(), attachments: vec![file] };
+    Request { turns: vec![turn], ..Request::default() }
+}
+
 pub(crate) fn call(id: &str, name: &str, arguments: &str) -> ToolCall {
     ToolCall { id: id.into(), name: name.into(), arguments: arguments.into(), provider_data: None }
 }

@@ -97,6 +97,10 @@ fn attachment(attachment: &Attachment) -> Value {
         Attachment::Image { media_type, bytes } => {
             json!({"type": "input_image", "image_url": data_url(media_type, bytes), "detail": "auto"})
         }
+        // As a file, OpenAI refuses an image.
+        Attachment::File { media_type, bytes, .. } if media_type.starts_with("image/") => {
+            json!({"type": "input_image", "image_url": data_url(media_type, bytes), "detail": "auto"})
+        }
         // A file by address takes no name beside it.
         Attachment::FileUrl { url, filename: _ } => json!({"type": "input_file", "file_url": url}),
         Attachment::File { media_type, filename, bytes } => {
@@ -193,6 +197,15 @@ mod tests {
         let request = Request { tools: vec![tool], ..samples::plain_request("gpt-5") };
         let wire = encode(&request, &samples::credentials());
         assert_eq!(wire.body["tools"][0]["parameters"], json!({"type": "object", "properties": {}}));
+    }
+
+    #[test]
+    fn an_image_that_comes_as_a_file_is_shown_as_an_image() {
+        let request = samples::request_with_file("image/png");
+        let wire = encode(&request, &samples::credentials());
+        let part = &wire.body["input"][0]["content"][0];
+        assert_eq!(part["type"], "input_image");
+        assert_eq!(part["image_url"], "data:image/png;base64,aGk=");
     }
 
     #[test]

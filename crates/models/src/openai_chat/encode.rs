@@ -138,6 +138,10 @@ fn user_content(text: &str, attachments: &[Attachment]) -> Value {
             Attachment::Image { media_type, bytes } => {
                 json!({"type": "image_url", "image_url": {"url": data_url(media_type, bytes)}})
             }
+            // OpenAI, whose wire this is, refuses an image as a file.
+            Attachment::File { media_type, bytes, .. } if media_type.starts_with("image/") => {
+                json!({"type": "image_url", "image_url": {"url": data_url(media_type, bytes)}})
+            }
             Attachment::File { media_type, filename, bytes } => {
                 let file = json!({"filename": filename, "file_data": data_url(media_type, bytes)});
                 json!({"type": "file", "file": file})
@@ -219,6 +223,14 @@ mod tests {
         let wire = encode(&request, &samples::credentials());
         let parameters = &wire.body["tools"][0]["function"]["parameters"];
         assert_eq!(*parameters, json!({"type": "object", "properties": {}}));
+    }
+
+    #[test]
+    fn an_image_that_comes_as_a_file_is_shown_as_an_image() {
+        let request = samples::request_with_file("image/png");
+        let wire = encode(&request, &samples::credentials());
+        let part = &wire.body["messages"][0]["content"][0];
+        assert_eq!(*part, json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}));
     }
 
     #[test]
