@@ -98,10 +98,13 @@ impl Decoder {
         }
         match text(choice, "/finish_reason") {
             "" => {}
-            "length" => self.stop = Some(StopReason::MaxTokens),
+            "length" | "model_length" => self.stop = Some(StopReason::MaxTokens),
             "content_filter" => self.stop = Some(StopReason::ContentFilter),
             "tool_calls" | "function_call" => self.stop = Some(StopReason::ToolCalls),
-            "error" => return Err(Trouble::unavailable("failed while answering")),
+            // What DeepSeek and vLLM say of an answer that they broke off.
+            "error" | "insufficient_system_resource" | "abort" => {
+                return Err(Trouble::unavailable("failed while answering"));
+            }
             _ => self.stop = Some(StopReason::EndTurn),
         }
         Ok(events)

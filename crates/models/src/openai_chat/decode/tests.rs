@@ -131,6 +131,25 @@ fn calls_that_share_an_index_are_told_apart() {
 }
 
 #[test]
+fn reasons_to_finish_are_mapped() {
+    let stop = |reason: &str| -> Result<StopReason, Trouble> {
+        let choice = json!({"delta": {"content": "x"}, "finish_reason": reason});
+        match chunks(&[json!({"choices": [choice]})])?.pop() {
+            Some(Event::Finished { stop, .. }) => Ok(stop),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(stop("stop"), Ok(StopReason::EndTurn));
+    assert_eq!(stop("length"), Ok(StopReason::MaxTokens));
+    assert_eq!(stop("model_length"), Ok(StopReason::MaxTokens));
+    assert_eq!(stop("content_filter"), Ok(StopReason::ContentFilter));
+    assert_eq!(stop("something_new"), Ok(StopReason::EndTurn));
+    for broken_off in ["error", "insufficient_system_resource", "abort"] {
+        assert_eq!(stop(broken_off).unwrap_err().kind, FailureKind::Unavailable, "{broken_off}");
+    }
+}
+
+#[test]
 fn errors_in_the_stream_are_told_apart() {
     let kind = |error: Value| chunks(&[json!({"error": error})]).unwrap_err().kind;
     assert_eq!(kind(json!({"code": 502, "message": "upstream"})), FailureKind::Unavailable);
