@@ -87,6 +87,7 @@ impl Decoder {
         if !reasoning.is_empty() {
             events.push(Event::Reasoning(reasoning.to_owned()));
         }
+        events.extend(parts_of_content(choice));
         for field in ["/delta/content", "/delta/refusal"] {
             let words = text(choice, field);
             if !words.is_empty() {
@@ -184,6 +185,18 @@ impl Decode for Decoder {
             None => Err(Trouble::cut()),
         }
     }
+}
+
+/// Reads content that comes in parts: so Mistral tells thoughts, and what follows them, from text.
+fn parts_of_content(choice: &Value) -> impl Iterator<Item = Event> {
+    let parts = choice.pointer("/delta/content").and_then(Value::as_array).into_iter().flatten();
+    parts
+        .flat_map(|part| {
+            let thoughts = part.get("thinking").and_then(Value::as_array).into_iter().flatten();
+            let thoughts = thoughts.map(|thought| Event::Reasoning(text(thought, "/text").to_owned()));
+            thoughts.chain([Event::Text(text(part, "/text").to_owned())])
+        })
+        .filter(|event| !matches!(event, Event::Reasoning(words) | Event::Text(words) if words.is_empty()))
 }
 
 fn tokens_of(chunk: &Value) -> Tokens {

@@ -34,6 +34,22 @@ fn an_answer_is_decoded_however_it_is_cut() {
 }
 
 #[test]
+fn content_in_parts_is_read() {
+    let content = |content: Value| json!({"choices": [{"delta": {"content": content}}]});
+    let thinking = json!([{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}]);
+    let events = chunks(&[
+        content(thinking),
+        content(json!([{"type": "text", "text": "It is "}, {"type": "reference", "reference_ids": [1]}])),
+        content(json!("noon.")),
+        json!({"choices": [{"delta": {"content": ""}, "finish_reason": "stop"}]}),
+    ])
+    .unwrap();
+    let said = [Event::Reasoning("Hm.".into()), Event::Text("It is ".into()), Event::Text("noon.".into())];
+    assert_eq!(events[..3], said);
+    assert_eq!(events.len(), 4);
+}
+
+#[test]
 fn fragments_are_joined_and_calls_without_an_id_get_one() {
     let finished = Event::Finished { stop: StopReason::ToolCalls, tokens: Tokens::default() };
     assert_eq!(
