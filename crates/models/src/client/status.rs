@@ -44,7 +44,7 @@ pub(crate) fn trouble(status: StatusCode, body: &str, retry_after: Option<Durati
         ),
     }
     .said(words)
-    .retry_after(retry_after)
+    .retry_after(retry_after.or(error.retry_after))
 }
 
 /// What an error body says, in any of the forms that are in use.
@@ -53,6 +53,8 @@ struct Error {
     message: Option<String>,
     /// `code`, `type` and `status`, and Google's `reason`s, whichever are there.
     words: Vec<String>,
+    /// How long Google asks to be left alone: it says so here and in no header.
+    retry_after: Option<Duration>,
 }
 
 impl Error {
@@ -61,7 +63,7 @@ impl Error {
             // A page of HTML says nothing; a line of text may.
             let text = body.trim();
             let message = (!text.is_empty() && !text.starts_with('<')).then(|| text.to_owned());
-            return Self { message, words: Vec::new() };
+            return Self { message, ..Self::default() };
         };
         // Gemini wraps the object in a list when it was asked for a stream.
         let value = value.get(0).unwrap_or(&value);
@@ -72,9 +74,10 @@ impl Error {
             .filter_map(|name| error.get(*name).and_then(Value::as_str))
             .map(ToOwned::to_owned)
             .collect();
-        let details = error.get("details").and_then(Value::as_array).into_iter().flatten();
-        words.extend(details.filter_map(|detail| detail.get("reason")?.as_str()).map(ToOwned::to_owned));
-        Self { message: message.or_else(|| error.as_str()).map(ToOwned::to_owned), words }
+        let details = || error.get("details").and_then(Value::as_array).into_iter().flatten();
+        words.extend(details().filter_map(|detail| detail.get("reason")?.as_str()).map(ToOwned::to_owned));
+        let retry_after = details().find_map(|detail| seconds(detail.get("retryDelay")?.as_str()?));
+        Self { message: message.or_else(|| error.as_str()).map(ToOwned::to_owned), words, retry_after }
     }
 
     fn is_about_the_key(&self) -> bool {
@@ -86,9 +89,15 @@ impl Error {
     }
 }
 
+/// Reads a duration as Google writes it: `34s`, `45.837906927s`.
+fn seconds(duration: &str) -> Option<Duration> {
+    Duration::try_from_secs_f64(duration.strip_suffix('s')?.parse().ok()?).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use domain::models::Provider;
+    use serde_json::json;
 
     use super::*;
     use crate::call::{Failure, FailureKind};
@@ -141,5 +150,22 @@ mod tests {
     fn an_empty_account_is_not_asked_again() {
         let body = r#"{"error":{"message":"You exceeded your quota","code":"insufficient_quota"}}"#;
         assert_eq!(failure(429, body).kind, FailureKind::Refused);
+    }
+
+    #[test]
+    fn the_wait_that_google_asks_for_is_read_from_the_body() {
+        let asked = |delay: &str, header: Option<Duration>| {
+            let info = json!({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay});
+            let error =
+                json!({"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "m", "details": [{}, info]});
+            let body = json!([{"error": error}]).to_string();
+            trouble(StatusCode::TOO_MANY_REQUESTS, &body, header).retry_after
+        };
+        assert_eq!(asked("34s", None), Some(Duration::from_secs(34)));
+        assert_eq!(asked("0.25s", None), Some(Duration::from_millis(250)));
+        assert_eq!(asked("34s", Some(Duration::from_secs(1))), Some(Duration::from_secs(1)));
+        for wrong in ["34", "s", "-1s", "nans", "1e300s"] {
+            assert_eq!(asked(wrong, None), None, "{wrong}");
+        }
     }
 }
