@@ -96,11 +96,14 @@ impl Thinking {
             request.max_output_tokens.unwrap_or_else(|| default_max_tokens.saturating_add(extra)).max(1)
         };
         if generation.thinks_adaptively() {
+            let block = if generation.hides_thoughts() {
+                json!({"type": "adaptive", "display": "summarized"})
+            } else {
+                json!({"type": "adaptive"})
+            };
             return Self {
                 max_tokens: max_tokens(wanted),
-                block: effort
-                    .filter(|effort| *effort != Effort::None && !forced)
-                    .map(|_| json!({"type": "adaptive"})),
+                block: effort.filter(|effort| *effort != Effort::None && !forced).map(|_| block),
                 effort: effort.map(|effort| effort_name(effort, generation)),
             };
         }

@@ -32,6 +32,11 @@ impl Generation {
         self >= Self(4, 7)
     }
 
+    /// Keeps its thoughts to itself unless it is asked for a summary of them.
+    pub(crate) fn hides_thoughts(self) -> bool {
+        self >= Self(4, 7)
+    }
+
     /// Takes `temperature`, `top_p` and `top_k`; later ones refuse them.
     pub(crate) fn samples(self) -> bool {
         self < Self(4, 7)

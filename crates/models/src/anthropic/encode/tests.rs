@@ -136,6 +136,7 @@ fn effort_becomes_a_budget_or_an_effort_by_generation() {
     };
     let budget = |tokens: u64| json!({"type": "enabled", "budget_tokens": tokens});
     let adaptive = json!({"type": "adaptive"});
+    let shown = json!({"type": "adaptive", "display": "summarized"});
     let null = Value::Null;
     let check = |model, effort, most, expected: (&Value, Value, u64, Value)| {
         let (block, word, tokens, temperature) = expected;
@@ -156,7 +157,8 @@ fn effort_becomes_a_budget_or_an_effort_by_generation() {
     check("claude-sonnet-4-5", Effort::None, None, (&null, null.clone(), 8_192, json!(0.5)));
     check("claude-3-5-haiku-latest", Effort::High, None, (&null, null.clone(), 8_192, json!(0.5)));
     check("claude-opus-4-6", Effort::ExtraHigh, None, (&adaptive, json!("high"), 31_744, null.clone()));
-    check("claude-sonnet-5", Effort::ExtraHigh, None, (&adaptive, json!("xhigh"), 31_744, null.clone()));
+    check("claude-opus-4-7", Effort::High, None, (&shown, json!("high"), 24_576, null.clone()));
+    check("claude-sonnet-5", Effort::ExtraHigh, None, (&shown, json!("xhigh"), 31_744, null.clone()));
     check("claude-sonnet-5", Effort::None, Some(500), (&null, json!("low"), 500, null.clone()));
 }
 
