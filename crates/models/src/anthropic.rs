@@ -21,15 +21,27 @@ const OWN: &str = "anthropic";
 /// The tool whose input is the answer, where the wire cannot hold the model to a form otherwise.
 const ANSWER_TOOL: &str = "structured_answer";
 
-/// Tells whether the answer's form is asked for by way of a tool.
-///
-/// `output_config.format` takes closed schemas only, which is what `strict` promises, and only newer models know it.
-fn answers_by_tool(request: &Request) -> bool {
+/// How the model is held to the form that its answer is to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hold {
+    /// It may answer as it likes.
+    None,
+    /// `output_config.format`, which takes closed schemas only, and only newer models know it. Closed is what `strict` promises.
+    Format,
+    /// A tool that has to be called.
+    Tool,
+    /// The instructions say it: the newest models refuse a call that forces a tool.
+    Words,
+}
+
+fn hold(request: &Request) -> Hold {
+    let generation = Generation::of(&request.model);
     match &request.response_format {
-        None => false,
-        Some(ResponseFormat::JsonSchema { strict: true, .. }) => {
-            !Generation::of(&request.model).knows_output_format()
+        None => Hold::None,
+        Some(ResponseFormat::JsonSchema { strict: true, .. }) if generation.knows_output_format() => {
+            Hold::Format
         }
-        Some(_) => true,
+        Some(_) if generation.takes_forced_calls() => Hold::Tool,
+        Some(_) => Hold::Words,
     }
 }

@@ -128,6 +128,20 @@ pub(crate) fn with_sentence(instructions: &str, sentence: &str) -> String {
     if instructions.is_empty() { sentence.to_owned() } else { format!("{instructions}\n\n{sentence}") }
 }
 
+/// Says which form an answer is to have, for models that nothing else holds to it.
+pub(crate) fn form_in_words(format: &ResponseFormat) -> String {
+    match format {
+        ResponseFormat::JsonObject => {
+            "When you answer in text, answer with one JSON object alone, and no code fence around it."
+                .to_owned()
+        }
+        ResponseFormat::JsonSchema { schema, .. } => format!(
+            "When you answer in text, answer with JSON alone, and no code fence around it, that conforms to this JSON \
+             Schema: {schema}"
+        ),
+    }
+}
+
 fn speaks_of_json(request: &Request) -> bool {
     let names = |text: &str| text.to_ascii_lowercase().contains("json");
     names(&request.instructions)

@@ -6,7 +6,7 @@ use domain::usage::Tokens;
 use egress::sse::SseEvent;
 use serde_json::{Value, json};
 
-use super::{ANSWER_TOOL, OWN, answers_by_tool};
+use super::{ANSWER_TOOL, Hold, OWN, hold};
 use crate::call::{Event, Request};
 use crate::trouble::Trouble;
 use crate::wire::{Decode, arguments_or_empty, closing, count, json, text};
@@ -52,7 +52,7 @@ struct Usage {
 
 impl Decoder {
     pub(crate) fn new(request: &Request) -> Self {
-        Self { answers_by_tool: answers_by_tool(request), ..Self::default() }
+        Self { answers_by_tool: hold(request) == Hold::Tool, ..Self::default() }
     }
 
     fn start(&mut self, block: &Value) -> Option<Event> {

@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::generation::Generation;
 use super::messages::{can_think, messages};
-use super::{ANSWER_TOOL, answers_by_tool};
+use super::{ANSWER_TOOL, Hold, hold};
 use crate::call::{Credentials, Effort, Request, Tool, ToolChoice};
-use crate::wire::{WireRequest, copy_sampling, stop_sequences};
+use crate::wire::{WireRequest, copy_sampling, form_in_words, stop_sequences, with_sentence};
 
 const API_VERSION: &str = "2023-06-01";
 
@@ -23,20 +23,20 @@ pub(crate) fn encode(request: &Request, credentials: &Credentials, default_max_t
     body.insert("model".into(), request.model.clone().into());
     body.insert("max_tokens".into(), thinking.max_tokens.into());
     body.insert("stream".into(), true.into());
-    if !request.instructions.is_empty() {
-        let system =
-            json!({"type": "text", "text": request.instructions, "cache_control": {"type": "ephemeral"}});
+    let instructions = instructions(request);
+    if !instructions.is_empty() {
+        let system = json!({"type": "text", "text": instructions, "cache_control": {"type": "ephemeral"}});
         body.insert("system".into(), json!([system]));
     }
     body.insert("messages".into(), messages(&request.turns).into());
     let tools = tools(request, generation);
     if !tools.is_empty() {
         body.insert("tools".into(), tools.into());
-        body.insert("tool_choice".into(), tool_choice(request));
+        body.insert("tool_choice".into(), tool_choice(request, generation));
     }
     let mut output = Map::new();
     if let Some(ResponseFormat::JsonSchema { schema, .. }) =
-        request.response_format.as_ref().filter(|_| !answers_by_tool(request))
+        request.response_format.as_ref().filter(|_| hold(request) == Hold::Format)
     {
         output.insert("format".into(), json!({"type": "json_schema", "schema": schema}));
     }
@@ -72,6 +72,17 @@ pub(crate) fn encode(request: &Request, credentials: &Credentials, default_max_t
     }
 }
 
+/// Says the form of the answer, where nothing else holds the model to it. The words are the same in every call of a run: its
+/// thoughts are good for the instructions that it had.
+fn instructions(request: &Request) -> String {
+    match &request.response_format {
+        Some(format) if hold(request) == Hold::Words => {
+            with_sentence(&request.instructions, &form_in_words(format))
+        }
+        _ => request.instructions.clone(),
+    }
+}
+
 /// How much the model is to think, in the words of its generation.
 struct Thinking {
     max_tokens: u64,
@@ -83,9 +94,10 @@ impl Thinking {
     fn of(request: &Request, generation: Generation, default_max_tokens: u64) -> Self {
         let effort = request.reasoning_effort;
         // The API refuses thinking where a tool is forced.
-        let forced = answers_by_tool(request)
-            || (!request.tools.is_empty()
-                && matches!(request.tool_choice, ToolChoice::Required | ToolChoice::Named(_)));
+        let forced = generation.takes_forced_calls()
+            && (hold(request) == Hold::Tool
+                || (!request.tools.is_empty()
+                    && matches!(request.tool_choice, ToolChoice::Required | ToolChoice::Named(_))));
         let wanted = match effort {
             None if generation.thinks_unasked() => budget(Effort::High),
             None => 0,
@@ -140,7 +152,7 @@ fn effort_name(effort: Effort, generation: Generation) -> &'static str {
 
 fn tools(request: &Request, generation: Generation) -> Vec<Value> {
     let mut tools: Vec<_> = request.tools.iter().map(|each| tool(each, generation)).collect();
-    if answers_by_tool(request) {
+    if hold(request) == Hold::Tool {
         let schema = match &request.response_format {
             Some(ResponseFormat::JsonSchema { schema, .. }) => schema.clone(),
             _ => json!({"type": "object"}),
@@ -174,9 +186,13 @@ fn object_schema(mut schema: Value) -> Value {
     schema
 }
 
-fn tool_choice(request: &Request) -> Value {
-    let by_tool = answers_by_tool(request);
+fn tool_choice(request: &Request, generation: Generation) -> Value {
+    let by_tool = hold(request) == Hold::Tool;
     let mut choice = match &request.tool_choice {
+        // Whether it has called what it was to call is looked at behind its answer.
+        ToolChoice::Named(_) | ToolChoice::Required if !generation.takes_forced_calls() => {
+            json!({"type": "auto"})
+        }
         ToolChoice::Named(name) if !request.tools.is_empty() => json!({"type": "tool", "name": name}),
         ToolChoice::Required if !request.tools.is_empty() => json!({"type": "any"}),
         ToolChoice::Auto if by_tool && !request.tools.is_empty() => json!({"type": "any"}),

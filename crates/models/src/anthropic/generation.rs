@@ -32,6 +32,11 @@ impl Generation {
         self >= Self(4, 7)
     }
 
+    /// Takes a `tool_choice` that leaves no choice; later ones always think first, and refuse the call.
+    pub(crate) fn takes_forced_calls(self) -> bool {
+        self < Self(5, 1)
+    }
+
     /// Keeps its thoughts to itself unless it is asked for a summary of them.
     pub(crate) fn hides_thoughts(self) -> bool {
         self >= Self(4, 7)
@@ -63,6 +68,7 @@ mod tests {
         check("claude-opus-4-1", 4, 1);
         check("claude-sonnet-4-5-20250929", 4, 5);
         check("claude-sonnet-5", 5, 0);
+        check("claude-fable-5-1", 5, 1);
         check("claude-something-preview", u32::MAX, 0);
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::contents::contents;
 use crate::call::{Credentials, Effort, Request, Tool, ToolChoice};
-use crate::wire::{WireRequest, stop_sequences, with_sentence};
+use crate::wire::{WireRequest, form_in_words, stop_sequences, with_sentence};
 
 /// Sampling parameters: OpenAI's name, Gemini's name.
 const SAMPLING: &[(&str, &str)] = &[
@@ -55,15 +55,7 @@ fn told_in_words(request: &Request, model: &str) -> bool {
 fn instructions(request: &Request, model: &str) -> String {
     match &request.response_format {
         Some(format) if told_in_words(request, model) => {
-            let sentence = match format {
-                ResponseFormat::JsonObject => {
-                    "When you answer in text, answer with one JSON object alone.".to_owned()
-                }
-                ResponseFormat::JsonSchema { schema, .. } => format!(
-                    "When you answer in text, answer with JSON alone that conforms to this JSON Schema: {schema}"
-                ),
-            };
-            with_sentence(&request.instructions, &sentence)
+            with_sentence(&request.instructions, &form_in_words(format))
         }
         _ => request.instructions.clone(),
     }

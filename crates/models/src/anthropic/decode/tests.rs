@@ -55,7 +55,10 @@ fn calls_are_handed_out_whole_and_the_first_keeps_the_thoughts() {
 
 #[test]
 fn the_input_of_the_answering_tool_is_the_text() {
-    let request = Request { response_format: Some(ResponseFormat::JsonObject), ..Request::default() };
+    let request = Request {
+        response_format: Some(ResponseFormat::JsonObject),
+        ..samples::plain_request("claude-sonnet-4-5")
+    };
     let events = decode(ANSWER, || Decoder::new(&request)).unwrap();
     assert_eq!(
         events,

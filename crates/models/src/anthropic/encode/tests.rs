@@ -112,6 +112,37 @@ fn with_tools_the_model_chooses_between_a_call_and_the_answer() {
 }
 
 #[test]
+fn models_that_refuse_a_forced_tool_are_told_in_words() {
+    let request = Request {
+        instructions: "Be brief.".into(),
+        response_format: Some(ResponseFormat::JsonObject),
+        ..samples::plain_request("claude-opus-5-5")
+    };
+    let told = body(&request);
+    assert!(told["system"][0]["text"].as_str().unwrap().starts_with("Be brief.\n\nWhen you answer in text"));
+    assert!(told.get("tools").is_none() && told.get("tool_choice").is_none());
+
+    for choice in [ToolChoice::Required, ToolChoice::Named("get_weather".into())] {
+        let request = Request {
+            tools: vec![samples::weather_tool()],
+            tool_choice: choice,
+            reasoning_effort: Some(Effort::Low),
+            ..samples::plain_request("claude-fable-5-1")
+        };
+        let body = body(&request);
+        assert_eq!(body["tool_choice"], json!({"type": "auto"}));
+        assert_eq!(body["thinking"]["type"], "adaptive");
+        let request = Request { model: "claude-opus-5".into(), ..request };
+        assert_ne!(
+            encode(&request, &samples::credentials(), 8_192).body["tool_choice"],
+            json!({"type": "auto"})
+        );
+    }
+    let strict = Request { response_format: Some(samples::city_format(true)), ..request };
+    assert_eq!(body(&strict)["output_config"]["format"]["type"], "json_schema");
+}
+
+#[test]
 fn a_schema_that_leaves_out_its_type_is_one_of_an_object() {
     let tool = Tool { parameters: json!({}), ..samples::weather_tool() };
     let request = Request { tools: vec![tool], ..samples::plain_request("claude-sonnet-4-5") };
