@@ -4,6 +4,7 @@ mod decode;
 mod encode;
 mod generation;
 mod messages;
+mod schema;
 
 use domain::response_format::ResponseFormat;
 use generation::Generation;

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::generation::Generation;
 use super::messages::{can_think, messages};
+use super::schema::without_bounds;
 use super::{ANSWER_TOOL, Hold, hold};
 use crate::call::{Credentials, Effort, Request, Tool, ToolChoice};
 use crate::wire::{WireRequest, copy_sampling, form_in_words, stop_sequences, with_sentence};
@@ -38,7 +39,7 @@ pub(crate) fn encode(request: &Request, credentials: &Credentials, default_max_t
     if let Some(ResponseFormat::JsonSchema { schema, .. }) =
         request.response_format.as_ref().filter(|_| hold(request) == Hold::Format)
     {
-        output.insert("format".into(), json!({"type": "json_schema", "schema": schema}));
+        output.insert("format".into(), json!({"type": "json_schema", "schema": without_bounds(schema)}));
     }
     if let Some(effort) = thinking.effort {
         output.insert("effort".into(), effort.into());
@@ -167,12 +168,14 @@ fn tools(request: &Request, generation: Generation) -> Vec<Value> {
 }
 
 fn tool(tool: &Tool, generation: Generation) -> Value {
+    let strict = tool.strict && generation.knows_output_format();
+    let schema = if strict { without_bounds(&tool.parameters) } else { tool.parameters.clone() };
     let mut value = json!({
         "name": tool.name,
         "description": tool.description,
-        "input_schema": object_schema(tool.parameters.clone()),
+        "input_schema": object_schema(schema),
     });
-    if let Some(object) = value.as_object_mut().filter(|_| tool.strict && generation.knows_output_format()) {
+    if let Some(object) = value.as_object_mut().filter(|_| strict) {
         object.insert("strict".into(), true.into());
     }
     value

@@ -150,6 +150,23 @@ fn a_schema_that_leaves_out_its_type_is_one_of_an_object() {
 }
 
 #[test]
+fn bounds_are_left_out_of_what_the_model_is_held_to() {
+    let schema = json!({"type": "object", "properties": {"age": {"type": "integer", "minimum": 0}}});
+    let tool = |strict| Tool { parameters: schema.clone(), strict, ..samples::weather_tool() };
+    let format = ResponseFormat::JsonSchema { name: "a".into(), schema: schema.clone(), strict: true };
+    let request = Request {
+        tools: vec![tool(true), tool(false)],
+        response_format: Some(format),
+        ..samples::plain_request("claude-sonnet-4-5")
+    };
+    let body = body(&request);
+    let has_bound = |place: &str| body.pointer(place).unwrap()["properties"]["age"].get("minimum").is_some();
+    assert!(!has_bound("/output_config/format/schema"));
+    assert!(!has_bound("/tools/0/input_schema"));
+    assert!(has_bound("/tools/1/input_schema"));
+}
+
+#[test]
 fn effort_becomes_a_budget_or_an_effort_by_generation() {
     let thinking = |model: &str, effort, most| {
         let body = body(&Request {
