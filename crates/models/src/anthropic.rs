@@ -19,6 +19,11 @@ pub(crate) const BASE_URL: &str = "https://api.anthropic.com/v1";
 /// Under which name this adapter leaves data with a call.
 const OWN: &str = "anthropic";
 
+/// The thoughts that the answer with this call began with.
+const AT_FIRST: &str = "thinking";
+/// The thoughts right before this call, behind text or another call.
+const BEFORE_CALL: &str = "thinking_before_call";
+
 /// The tool whose input is the answer, where the wire cannot hold the model to a form otherwise.
 const ANSWER_TOOL: &str = "structured_answer";
 

@@ -4,9 +4,9 @@ use domain::items::ToolCall;
 use domain::run::StopReason;
 use domain::usage::Tokens;
 use egress::sse::SseEvent;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{ANSWER_TOOL, Hold, OWN, hold};
+use super::{ANSWER_TOOL, AT_FIRST, BEFORE_CALL, Hold, OWN, hold};
 use crate::call::{Event, Request};
 use crate::trouble::Trouble;
 use crate::wire::{Decode, arguments_or_empty, closing, count, json, text};
@@ -18,8 +18,11 @@ pub(crate) struct Decoder {
     answers_by_tool: bool,
     block: Block,
     calls: Vec<ToolCall>,
-    /// The thoughts of this answer as the API wants them back.
+    /// The thoughts that the answer began with, and those since then, as the API wants them back: in their places.
     thoughts: Vec<Value>,
+    later_thoughts: Vec<Value>,
+    /// Something else than thoughts has been told.
+    begun: bool,
     stop: Option<StopReason>,
     tokens: Usage,
     finished: bool,
@@ -57,7 +60,9 @@ impl Decoder {
 
     fn start(&mut self, block: &Value) -> Option<Event> {
         self.block = Block::Other;
-        match text(block, "/type") {
+        let kind = text(block, "/type");
+        self.begun |= !matches!(kind, "thinking" | "redacted_thinking");
+        match kind {
             "text" => return said(text(block, "/text")).map(Event::Text),
             "tool_use" if self.answers_by_tool && text(block, "/name") == ANSWER_TOOL => {
                 self.block = Block::Answer { said: false };
@@ -78,7 +83,7 @@ impl Decoder {
                     signature: text(block, "/signature").to_owned(),
                 };
             }
-            "redacted_thinking" => self.thoughts.push(block.clone()),
+            "redacted_thinking" => self.thought(block.clone()),
             _ => {}
         }
         None
@@ -114,14 +119,30 @@ impl Decoder {
             Block::Other => {}
             Block::Call(mut call) => {
                 call.arguments = arguments_or_empty(&call.arguments);
+                call.provider_data = self.thoughts_for_call();
                 self.calls.push(call);
             }
             Block::Answer { said } => return (!said).then(|| Event::Text("{}".into())),
             Block::Thinking { thinking, signature } => {
-                self.thoughts.push(json!({"type": "thinking", "thinking": thinking, "signature": signature}));
+                self.thought(json!({"type": "thinking", "thinking": thinking, "signature": signature}));
             }
         }
         None
+    }
+
+    fn thought(&mut self, thought: Value) {
+        if self.begun { self.later_thoughts.push(thought) } else { self.thoughts.push(thought) }
+    }
+
+    /// Takes the thoughts that a call follows.
+    fn thoughts_for_call(&mut self) -> Option<Value> {
+        let mut own = Map::new();
+        for (place, thoughts) in [(AT_FIRST, &mut self.thoughts), (BEFORE_CALL, &mut self.later_thoughts)] {
+            if !thoughts.is_empty() {
+                own.insert(place.into(), std::mem::take(thoughts).into());
+            }
+        }
+        (!own.is_empty()).then(|| json!({OWN: own}))
     }
 
     /// Later counts are totals and replace earlier ones; what an event leaves out stays.
@@ -140,10 +161,7 @@ impl Decoder {
 
     fn close(&mut self, stop: StopReason) -> Vec<Event> {
         self.finished = true;
-        let mut calls = std::mem::take(&mut self.calls);
-        if let Some(first) = calls.first_mut().filter(|_| !self.thoughts.is_empty()) {
-            first.provider_data = Some(json!({OWN: {"thinking": std::mem::take(&mut self.thoughts)}}));
-        }
+        let calls = std::mem::take(&mut self.calls);
         let Usage { input, output, cache_read, cache_write, reasoning } = self.tokens;
         let input = input.saturating_add(cache_read).saturating_add(cache_write);
         closing(calls, stop, Tokens { input, output, cache_read, cache_write, reasoning })

@@ -3,7 +3,7 @@
 use domain::items::{ToolCall, ToolResult};
 use serde_json::{Map, Value, json};
 
-use super::OWN;
+use super::{AT_FIRST, BEFORE_CALL, OWN};
 use crate::call::{Attachment, Turn};
 use crate::parts::is_pdf;
 use crate::wire::{arguments_object, base64, own_data};
@@ -28,10 +28,11 @@ pub(crate) fn messages(turns: &[Turn]) -> Vec<Value> {
             }
             Turn::Assistant { text } => blocks.extend(text_block(text)),
             Turn::ToolCall(call) => {
-                // What the model thought before it called is wanted back in front of the message that holds the call,
-                // but only in the turn that is still being answered.
+                // What the model thought before it called is wanted back in its place, but only in the turn that is still
+                // being answered.
                 if index >= latest {
-                    blocks.splice(0..0, thoughts(call));
+                    blocks.splice(0..0, thoughts(call, AT_FIRST));
+                    blocks.extend(thoughts(call, BEFORE_CALL));
                 }
                 blocks.push(tool_use(call));
             }
@@ -62,7 +63,7 @@ pub(crate) fn can_think(turns: &[Turn]) -> bool {
             _ => None,
         })
         .peekable();
-    calls.peek().is_none() || calls.any(|call| !thoughts(call).is_empty())
+    calls.peek().is_none() || calls.any(|call| !thoughts(call, AT_FIRST).is_empty())
 }
 
 /// Returns where the turns begin that follow the user's last words.
@@ -70,8 +71,8 @@ fn answered_from(turns: &[Turn]) -> usize {
     turns.iter().rposition(|turn| matches!(turn, Turn::User { .. })).map_or(0, |last| last.saturating_add(1))
 }
 
-fn thoughts(call: &ToolCall) -> Vec<Value> {
-    let thoughts = own_data(call, OWN).and_then(|data| data.get("thinking")).and_then(Value::as_array);
+fn thoughts(call: &ToolCall, place: &str) -> Vec<Value> {
+    let thoughts = own_data(call, OWN).and_then(|data| data.get(place)).and_then(Value::as_array);
     thoughts.cloned().unwrap_or_default()
 }
 

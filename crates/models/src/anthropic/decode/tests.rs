@@ -54,6 +54,38 @@ fn calls_are_handed_out_whole_and_the_first_keeps_the_thoughts() {
 }
 
 #[test]
+fn thoughts_between_calls_stay_where_they_were() {
+    let block = |block: Value| {
+        let start = json!({"type": "content_block_start", "content_block": block});
+        format!("data: {start}\n\ndata: {}\n\n", json!({"type": "content_block_stop"}))
+    };
+    let thought = |text: &str| json!({"type": "thinking", "thinking": text, "signature": "c2ln"});
+    let call = |id: &str| block(json!({"type": "tool_use", "id": id, "name": "now", "input": {}}));
+    let stream = [
+        block(thought("First.")),
+        block(json!({"type": "text", "text": "Looking."})),
+        block(thought("Second.")),
+        call("a"),
+        block(thought("Third.")),
+        call("b"),
+        call("c"),
+        "data: {\"type\":\"message_stop\"}\n\n".to_owned(),
+    ]
+    .concat();
+    let events = decode(&stream, Decoder::default).unwrap();
+    let kept = events.iter().filter_map(|event| match event {
+        Event::ToolCall(call) => Some(call.provider_data.clone().unwrap_or_default()),
+        _ => None,
+    });
+    let expected = [
+        json!({"anthropic": {"thinking": [thought("First.")], "thinking_before_call": [thought("Second.")]}}),
+        json!({"anthropic": {"thinking_before_call": [thought("Third.")]}}),
+        Value::Null,
+    ];
+    assert_eq!(kept.collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn the_input_of_the_answering_tool_is_the_text() {
     let request = Request {
         response_format: Some(ResponseFormat::JsonObject),

@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use domain::items::ToolCall;
 use serde_json::json;
 
 use super::*;
@@ -235,6 +236,32 @@ fn thoughts_go_back_in_front_of_the_answer_that_is_under_way() {
 
     request.turns.push(user("And now?"));
     assert_eq!(kinds(&body(&request)), ["text", "tool_use"], "an answer of the past has no need of them");
+}
+
+#[test]
+fn thoughts_between_calls_go_back_to_their_places() {
+    let thought = |text: &str| json!({"type": "thinking", "thinking": text, "signature": "c2ln"});
+    let call = |id: &str, own: Value| {
+        Turn::ToolCall(ToolCall {
+            provider_data: Some(json!({"anthropic": own})),
+            ..samples::call(id, "now", "{}")
+        })
+    };
+    let request = Request {
+        turns: vec![
+            user("What time is it, and where?"),
+            Turn::Assistant { text: "Looking.".into() },
+            call("a", json!({"thinking": [thought("First.")], "thinking_before_call": [thought("Second.")]})),
+            call("b", json!({"thinking_before_call": [thought("Third.")]})),
+            samples::result("a", "now", "noon"),
+            samples::result("b", "now", "noon"),
+        ],
+        ..samples::plain_request("claude-opus-5-5")
+    };
+    let body = body(&request);
+    let blocks = body["messages"][1]["content"].as_array().unwrap();
+    let told: Vec<_> = blocks.iter().map(|block| block.get("thinking").unwrap_or(&block["type"])).collect();
+    assert_eq!(told, ["First.", "text", "Second.", "tool_use", "Third.", "tool_use"]);
 }
 
 #[test]
