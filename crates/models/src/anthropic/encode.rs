@@ -29,7 +29,7 @@ pub(crate) fn encode(request: &Request, credentials: &Credentials, default_max_t
         let system = json!({"type": "text", "text": instructions, "cache_control": {"type": "ephemeral"}});
         body.insert("system".into(), json!([system]));
     }
-    body.insert("messages".into(), messages(&request.turns).into());
+    body.insert("messages".into(), messages(&request.turns, generation).into());
     let tools = tools(request, generation);
     if !tools.is_empty() {
         body.insert("tools".into(), tools.into());
@@ -120,7 +120,7 @@ impl Thinking {
                 effort: effort.map(|effort| effort_name(effort, generation)),
             };
         }
-        let possible = generation.thinks() && !forced && can_think(&request.turns);
+        let possible = generation.thinks() && !forced && can_think(&request.turns, generation);
         let limit = max_tokens(if possible { wanted } else { 0 });
         let budget = wanted.min(limit / 2 + limit / 4);
         let block =

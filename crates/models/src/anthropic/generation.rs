@@ -37,6 +37,11 @@ impl Generation {
         self < Self(5, 1)
     }
 
+    /// Takes its thoughts back only behind the instructions and messages that it had them with.
+    pub(crate) fn binds_thoughts(self) -> bool {
+        self >= Self(5, 1)
+    }
+
     /// Keeps its thoughts to itself unless it is asked for a summary of them.
     pub(crate) fn hides_thoughts(self) -> bool {
         self >= Self(4, 7)

@@ -3,14 +3,15 @@
 use domain::items::{ToolCall, ToolResult};
 use serde_json::{Map, Value, json};
 
+use super::generation::Generation;
 use super::{AT_FIRST, BEFORE_CALL, OWN};
 use crate::call::{Attachment, Turn};
 use crate::parts::is_pdf;
 use crate::wire::{arguments_object, base64, own_data};
 
 /// Encodes the conversation; neighbours of the same side become one message.
-pub(crate) fn messages(turns: &[Turn]) -> Vec<Value> {
-    let latest = answered_from(turns);
+pub(crate) fn messages(turns: &[Turn], generation: Generation) -> Vec<Value> {
+    let latest = answered_from(turns, generation);
     let mut messages: Vec<(&'static str, Vec<Value>)> = Vec::new();
     for (index, turn) in turns.iter().enumerate() {
         let side = match turn {
@@ -53,8 +54,8 @@ pub(crate) fn messages(turns: &[Turn]) -> Vec<Value> {
 ///
 /// An answer that began with a call has to begin with thoughts then, and they are missing where the call was made by
 /// another provider or without thinking.
-pub(crate) fn can_think(turns: &[Turn]) -> bool {
-    let answered = turns.get(answered_from(turns)..).unwrap_or_default();
+pub(crate) fn can_think(turns: &[Turn], generation: Generation) -> bool {
+    let answered = turns.get(answered_from(turns, generation)..).unwrap_or_default();
     let mut calls = answered
         .iter()
         .take_while(|turn| !matches!(turn, Turn::ToolResult(_)))
@@ -67,8 +68,22 @@ pub(crate) fn can_think(turns: &[Turn]) -> bool {
 }
 
 /// Returns where the turns begin that follow the user's last words.
-fn answered_from(turns: &[Turn]) -> usize {
-    turns.iter().rposition(|turn| matches!(turn, Turn::User { .. })).map_or(0, |last| last.saturating_add(1))
+///
+/// Words right behind results of tools are one message with them and begin nothing: the API wants the thoughts before those
+/// calls all the same. So come images that a tool has returned, and what a user says after a run that was cut. Models that
+/// bind their thoughts to the instructions do without, and would refuse those of a run that had others.
+fn answered_from(turns: &[Turn], generation: Generation) -> usize {
+    let mut from = 0;
+    let mut is_behind_results = false;
+    for (next, turn) in (1..).zip(turns) {
+        match turn {
+            Turn::ToolResult(_) => is_behind_results = !generation.binds_thoughts(),
+            Turn::Assistant { .. } | Turn::ToolCall(_) => is_behind_results = false,
+            Turn::User { .. } if is_behind_results => {}
+            Turn::User { .. } => from = next,
+        }
+    }
+    from
 }
 
 fn thoughts(call: &ToolCall, place: &str) -> Vec<Value> {

@@ -234,7 +234,16 @@ fn thoughts_go_back_in_front_of_the_answer_that_is_under_way() {
     assert_eq!(kinds(&encoded), ["thinking", "text", "tool_use"]);
     assert!(encoded.get("thinking").is_some());
 
-    request.turns.push(user("And now?"));
+    let shown = Turn::User {
+        text: String::new(),
+        attachments: vec![Attachment::ImageUrl("https://a.example/x".into())],
+    };
+    request.turns.push(shown);
+    assert_eq!(kinds(&body(&request)), ["thinking", "text", "tool_use"], "the tool has shown an image");
+    let binding = Request { model: "claude-opus-5-5".into(), ..request.clone() };
+    assert_eq!(kinds(&body(&binding)), ["text", "tool_use"], "whose words these are cannot be told");
+
+    request.turns.extend([Turn::Assistant { text: "Warm.".into() }, user("And now?")]);
     assert_eq!(kinds(&body(&request)), ["text", "tool_use"], "an answer of the past has no need of them");
 }
 
