@@ -115,12 +115,18 @@ pub(crate) fn stop_sequences(request: &Request) -> Vec<String> {
     }
 }
 
-/// Returns the instructions; with `json_object` they speak of JSON, because OpenAI refuses the call otherwise.
+/// Asks for JSON: OpenAI refuses `json_object` where nobody speaks of it.
+pub(crate) const NAMING_JSON: &str = "Answer with one JSON object.";
+
+/// Returns the instructions; with `json_object` they speak of JSON, unless somebody does.
 pub(crate) fn instructions_naming_json(request: &Request) -> String {
-    if request.response_format != Some(ResponseFormat::JsonObject) || speaks_of_json(request) {
+    if request.response_format != Some(ResponseFormat::JsonObject)
+        || names_json(&request.instructions)
+        || turns_name_json(request)
+    {
         return request.instructions.clone();
     }
-    with_sentence(&request.instructions, "Answer with one JSON object.")
+    with_sentence(&request.instructions, NAMING_JSON)
 }
 
 /// Appends a sentence to instructions.
@@ -142,13 +148,16 @@ pub(crate) fn form_in_words(format: &ResponseFormat) -> String {
     }
 }
 
-fn speaks_of_json(request: &Request) -> bool {
-    let names = |text: &str| text.to_ascii_lowercase().contains("json");
-    names(&request.instructions)
-        || request.turns.iter().any(|turn| match turn {
-            Turn::User { text, .. } | Turn::Assistant { text } => names(text),
-            Turn::ToolCall(_) | Turn::ToolResult(_) => false,
-        })
+/// Tells whether somebody in the conversation speaks of JSON.
+pub(crate) fn turns_name_json(request: &Request) -> bool {
+    request.turns.iter().any(|turn| match turn {
+        Turn::User { text, .. } | Turn::Assistant { text } => names_json(text),
+        Turn::ToolCall(_) | Turn::ToolResult(_) => false,
+    })
+}
+
+fn names_json(text: &str) -> bool {
+    text.to_ascii_lowercase().contains("json")
 }
 
 /// Names the calls of a provider that gives them no ids, without repeating an id of the conversation.

@@ -5,7 +5,7 @@ use http::header::AUTHORIZATION;
 use serde_json::{Map, Value, json};
 
 use crate::call::{Attachment, Credentials, Effort, Request, Tool, ToolChoice, Turn};
-use crate::wire::{WireRequest, copy_sampling, data_url, instructions_naming_json, parameters};
+use crate::wire::{NAMING_JSON, WireRequest, copy_sampling, data_url, parameters, turns_name_json};
 
 /// Sampling parameters that the wire knows under the same name. Others of chat completions do not exist in it.
 const SAMPLING: &[&str] = &[
@@ -24,11 +24,14 @@ pub(crate) fn encode(request: &Request, credentials: &Credentials) -> WireReques
     body.insert("model".into(), request.model.clone().into());
     body.insert("stream".into(), true.into());
     body.insert("store".into(), true.into());
-    let instructions = instructions_naming_json(request);
-    if !instructions.is_empty() {
-        body.insert("instructions".into(), instructions.into());
+    if !request.instructions.is_empty() {
+        body.insert("instructions".into(), request.instructions.clone().into());
     }
-    body.insert("input".into(), request.turns.iter().map(input_item).collect());
+    // This wire looks for the word in the input alone, and not in the instructions.
+    let lacks_json = request.response_format == Some(ResponseFormat::JsonObject) && !turns_name_json(request);
+    let naming_json = lacks_json.then(|| json!({"role": "developer", "content": NAMING_JSON}));
+    let input = naming_json.into_iter().chain(request.turns.iter().map(input_item));
+    body.insert("input".into(), input.collect());
     if !request.tools.is_empty() {
         body.insert("tools".into(), request.tools.iter().map(tool).collect());
         body.insert("tool_choice".into(), tool_choice(&request.tool_choice));
@@ -206,6 +209,22 @@ mod tests {
         let part = &wire.body["input"][0]["content"][0];
         assert_eq!(part["type"], "input_image");
         assert_eq!(part["image_url"], "data:image/png;base64,aGk=");
+    }
+
+    #[test]
+    fn the_input_speaks_of_json_where_an_object_is_asked_for() {
+        let mut request = Request {
+            instructions: "Use JSON.".into(),
+            response_format: Some(ResponseFormat::JsonObject),
+            ..samples::plain_request("gpt-5")
+        };
+        let body = encode(&request, &samples::credentials()).body;
+        assert_eq!(body["instructions"], "Use JSON.");
+        assert_eq!(body["input"][0], json!({"role": "developer", "content": "Answer with one JSON object."}));
+
+        request.turns = vec![samples::user("As JSON, please.")];
+        let body = encode(&request, &samples::credentials()).body;
+        assert_eq!(body["input"].as_array().map(Vec::len), Some(1));
     }
 
     #[test]
