@@ -201,6 +201,7 @@ mod tests {
             (Part::FileUrl("https://a.example/x"), [true, true, true, false]),
             (Part::FileUrl("https://a.example/x.pdf?y=z"), [true, true, true, false]),
             (Part::FileUrl("https://a.example/x.csv"), [false, true, true, false]),
+            (Part::FileUrl("https://a.example/x.json"), [false, true, true, false]),
             (Part::File("application/pdf"), [true, true, true, true]),
             (Part::File("text/csv"), [true, true, true, true]),
             (Part::File("image/webp"), [true, true, true, true]),

@@ -207,8 +207,18 @@ pub(crate) fn media_type_of(address: &str) -> Option<&'static str> {
         "jpg" | "jpeg" => Some("image/jpeg"),
         "gif" => Some("image/gif"),
         "webp" => Some("image/webp"),
+        "heic" => Some("image/heic"),
+        "heif" => Some("image/heif"),
         "pdf" => Some("application/pdf"),
         "txt" | "md" | "csv" | "log" => Some("text/plain"),
+        "html" | "htm" => Some("text/html"),
+        "xml" => Some("text/xml"),
+        "json" => Some("application/json"),
+        "mp3" => Some("audio/mp3"),
+        "wav" => Some("audio/wav"),
+        "mp4" => Some("video/mp4"),
+        "mov" => Some("video/mov"),
+        "webm" => Some("video/webm"),
         _ => None,
     }
 }

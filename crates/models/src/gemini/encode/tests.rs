@@ -158,6 +158,9 @@ fn attachments_are_given_inline_or_by_address() {
     let attachments = vec![
         Attachment::FileUrl { url: "https://example.com/a.pdf?x=1".into(), filename: None },
         Attachment::ImageUrl("https://example.com/a".into()),
+        Attachment::FileUrl { url: "https://example.com/a.json".into(), filename: None },
+        Attachment::FileUrl { url: "https://example.com/a.MP4#t=1".into(), filename: None },
+        Attachment::FileUrl { url: "https://example.com/a".into(), filename: None },
     ];
     let request = Request {
         turns: vec![Turn::User { text: String::new(), attachments }],
@@ -166,4 +169,6 @@ fn attachments_are_given_inline_or_by_address() {
     let parts = &body(&request)["contents"][0]["parts"];
     assert_eq!(parts[0]["fileData"]["mimeType"], "application/pdf");
     assert_eq!(parts[1]["fileData"]["fileUri"], "https://example.com/a");
+    let types: Vec<_> = (2..5).map(|at| &parts[at]["fileData"]["mimeType"]).collect();
+    assert_eq!(types, ["application/json", "video/mp4", "application/pdf"]);
 }
