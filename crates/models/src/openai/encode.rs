@@ -8,16 +8,8 @@ use crate::call::{Attachment, Credentials, Effort, Request, Tool, ToolChoice, Tu
 use crate::wire::{NAMING_JSON, WireRequest, copy_sampling, data_url, parameters, turns_name_json};
 
 /// Sampling parameters that the wire knows under the same name. Others of chat completions do not exist in it.
-const SAMPLING: &[&str] = &[
-    "temperature",
-    "top_p",
-    "top_logprobs",
-    "parallel_tool_calls",
-    "service_tier",
-    "truncation",
-    "safety_identifier",
-    "user",
-];
+const SAMPLING: &[&str] =
+    &["temperature", "top_p", "parallel_tool_calls", "service_tier", "truncation", "safety_identifier"];
 
 pub(crate) fn encode(request: &Request, credentials: &Credentials) -> WireRequest {
     let mut body = Map::new();

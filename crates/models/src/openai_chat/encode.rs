@@ -23,7 +23,6 @@ const SAMPLING: &[&str] = &[
     "logit_bias",
     "parallel_tool_calls",
     "service_tier",
-    "user",
     "verbosity",
 ];
 

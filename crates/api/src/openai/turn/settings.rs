@@ -21,12 +21,21 @@ const SAMPLING: &[&str] = &[
     "parallel_tool_calls",
     "service_tier",
     "verbosity",
+    "truncation",
+    "safety_identifier",
 ];
 
 /// Picks the sampling parameters out of a request.
 pub(crate) fn sampling(fields: &Fields<'_>) -> Map<String, Value> {
     let given = |name: &&str| fields.value(name).map(|value| ((*name).to_owned(), value.clone()));
-    SAMPLING.iter().filter_map(given).collect()
+    let mut sampling: Map<_, _> = SAMPLING.iter().filter_map(given).collect();
+    // Responses have it within `text`.
+    let verbosity =
+        fields.value("text").and_then(|text| text.get("verbosity")).filter(|value| !value.is_null());
+    if let Some(verbosity) = verbosity {
+        sampling.insert("verbosity".to_owned(), verbosity.clone());
+    }
+    sampling
 }
 
 /// Reads how hard the model is to think; `at` is the path of the field.
@@ -49,6 +58,15 @@ mod tests {
         let body = json!({"temperature": 0.5, "stop": ["a"], "seed": null, "unheard_of": 1});
         let picked = sampling(&Fields::of_body(body.as_object().unwrap()));
         assert_eq!(Value::Object(picked), json!({"temperature": 0.5, "stop": ["a"]}));
+    }
+
+    #[test]
+    fn a_response_names_its_verbosity_within_its_text() {
+        let body = json!({"text": {"verbosity": "low", "format": {"type": "text"}}, "truncation": "auto"});
+        let picked = sampling(&Fields::of_body(body.as_object().unwrap()));
+        assert_eq!(Value::Object(picked), json!({"verbosity": "low", "truncation": "auto"}));
+        let body = json!({"text": {"verbosity": null}});
+        assert!(sampling(&Fields::of_body(body.as_object().unwrap())).is_empty());
     }
 
     #[test]
