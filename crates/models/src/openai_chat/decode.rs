@@ -212,9 +212,16 @@ fn tokens_of(chunk: &Value) -> Tokens {
 fn failed(error: &Value) -> Trouble {
     let words = error.get("message").and_then(Value::as_str).or_else(|| error.as_str());
     let status = error.get("code").and_then(Value::as_u64);
-    let refused =
-        matches!(status, Some(400 | 404 | 413 | 422)) || text(error, "/type") == "invalid_request_error";
-    if refused {
+    let kinds = [text(error, "/type"), text(error, "/code")];
+    let is_called = |name: &str| kinds.contains(&name);
+    if status == Some(401) || is_called("invalid_api_key") {
+        return Trouble::refused("refused the key", "Set a valid key for this provider.");
+    }
+    if status == Some(402) || is_called("insufficient_quota") {
+        let advice = "Check the account's billing, or use another key.";
+        return Trouble::refused("has no credit or quota left for this key", advice).said(words);
+    }
+    if matches!(status, Some(400 | 403 | 404 | 413 | 422)) || is_called("invalid_request_error") {
         return Trouble::refused("refused the call", "Check the model and the options of the request.")
             .said(words);
     }

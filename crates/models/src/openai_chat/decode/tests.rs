@@ -170,7 +170,13 @@ fn errors_in_the_stream_are_told_apart() {
     let kind = |error: Value| chunks(&[json!({"error": error})]).unwrap_err().kind;
     assert_eq!(kind(json!({"code": 502, "message": "upstream"})), FailureKind::Unavailable);
     assert_eq!(kind(json!("out of memory")), FailureKind::Unavailable);
+    assert_eq!(kind(json!({"code": 429, "message": "slow down"})), FailureKind::Unavailable);
     assert_eq!(kind(json!({"type": "invalid_request_error", "message": "m"})), FailureKind::Refused);
+    for status in [400, 401, 402, 403] {
+        assert_eq!(kind(json!({"code": status, "message": "m"})), FailureKind::Refused, "{status}");
+    }
+    assert_eq!(kind(json!({"code": "insufficient_quota", "message": "m"})), FailureKind::Refused);
+    assert_eq!(kind(json!({"code": "invalid_api_key", "message": "m"})), FailureKind::Refused);
 }
 
 #[test]
