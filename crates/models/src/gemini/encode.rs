@@ -43,8 +43,11 @@ pub(crate) fn encode(request: &Request, credentials: &Credentials) -> WireReques
     }
 }
 
+/// Tells whether a model is of the third generation or newer, as those are that `gemini-flash-latest` and its kin stand for.
 fn is_third_generation(model: &str) -> bool {
-    model.starts_with("gemini-3")
+    let Some(name) = model.strip_prefix("gemini-") else { return false };
+    let number = name.split(['-', '.']).next().and_then(|number| number.parse::<u32>().ok());
+    number.map_or_else(|| name.ends_with("-latest"), |number| number >= 3)
 }
 
 /// Models before the third generation refuse a form for the answer together with tools, and are told in words instead.

@@ -69,6 +69,16 @@ fn effort_becomes_a_level_or_a_budget_by_generation() {
 }
 
 #[test]
+fn the_generation_is_read_from_the_name() {
+    for newer in ["gemini-3-pro-preview", "gemini-3.5-flash", "gemini-10-pro", "gemini-flash-latest"] {
+        assert!(is_third_generation(newer), "{newer}");
+    }
+    for older in ["gemini-2.5-pro", "gemini-1.5-flash-latest", "gemini-pro", "gemma-3-27b-it"] {
+        assert!(!is_third_generation(older), "{older}");
+    }
+}
+
+#[test]
 fn signatures_and_ids_go_back_with_their_call() {
     let mut call = samples::call("fc-1", "get_weather", r#"{"city":"Ulm"}"#);
     call.provider_data = Some(json!({"gemini": {"thought_signature": "c2ln", "id": "fc-1"}}));
