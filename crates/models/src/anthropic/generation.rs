@@ -32,6 +32,11 @@ impl Generation {
         self >= Self(4, 7)
     }
 
+    /// Goes on with an assistant's words at the end of a conversation; later ones want somebody to answer to.
+    pub(crate) fn goes_on_unasked(self) -> bool {
+        self < Self(4, 6)
+    }
+
     /// Takes a `tool_choice` that leaves no choice; later ones always think first, and refuse the call.
     pub(crate) fn takes_forced_calls(self) -> bool {
         self < Self(5, 1)

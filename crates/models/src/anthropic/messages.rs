@@ -41,6 +41,10 @@ pub(crate) fn messages(turns: &[Turn], generation: Generation) -> Vec<Value> {
         }
     }
     messages.retain(|(_, blocks)| !blocks.is_empty());
+    // A run without input goes on with its thread, whose last words are the assistant's.
+    if !generation.goes_on_unasked() && messages.last().is_some_and(|(side, _)| *side == "assistant") {
+        messages.push(("user", vec![json!({"type": "text", "text": "Go on."})]));
+    }
     // Everything up to here will be the beginning of the next call's prompt.
     if let Some(last) =
         messages.last_mut().and_then(|(_, blocks)| blocks.last_mut()).and_then(Value::as_object_mut)

@@ -274,6 +274,18 @@ fn thoughts_between_calls_go_back_to_their_places() {
 }
 
 #[test]
+fn newer_models_are_asked_to_go_on_where_nobody_has_asked_anything() {
+    let last = |model: &str| {
+        let turns = vec![user("Tell me a story."), Turn::Assistant { text: "Once upon a time".into() }];
+        let body = body(&Request { turns, ..samples::plain_request(model) });
+        let last = body["messages"].as_array().unwrap().last().unwrap().clone();
+        (last["role"].clone(), last["content"][0]["text"].clone())
+    };
+    assert_eq!(last("claude-opus-4-6"), (json!("user"), json!("Go on.")));
+    assert_eq!(last("claude-sonnet-4-5"), (json!("assistant"), json!("Once upon a time")));
+}
+
+#[test]
 fn calls_of_another_provider_switch_the_budget_off() {
     let mut call = samples::call("call.1/x", "get_weather", "{}");
     call.provider_data = Some(json!({"gemini": {"thought_signature": "c2ln"}}));
