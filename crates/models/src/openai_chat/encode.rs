@@ -8,7 +8,9 @@ use serde_json::{Map, Value, json};
 use super::OWN;
 use crate::call::{Attachment, Credentials, Request, Tool, ToolChoice, Turn};
 use crate::openai::effort_name;
-use crate::wire::{WireRequest, copy_sampling, data_url, instructions_naming_json, own_data, parameters};
+use crate::wire::{
+    WireRequest, copy_sampling, data_url, instructions_naming_json, own_data, parameters, text,
+};
 
 const SAMPLING: &[&str] = &[
     "temperature",
@@ -78,7 +80,7 @@ fn messages(request: &Request) -> Vec<Value> {
             Turn::ToolCall(call) => said.get_or_insert_default().calls.push(call),
             Turn::User { text, attachments } => {
                 messages.extend(said.take().map(|said| said.message(thinks)));
-                messages.push(json!({"role": "user", "content": user_content(text, attachments)}));
+                add_user(&mut messages, user_content(text, attachments));
             }
             Turn::ToolResult(result) => {
                 messages.extend(said.take().map(|said| said.message(thinks)));
@@ -121,6 +123,31 @@ impl Said<'_> {
 /// Returns what the server thought before it made a call.
 fn thoughts(call: &ToolCall) -> Option<&str> {
     own_data(call, OWN).and_then(|data| data.get("reasoning_content")).and_then(Value::as_str)
+}
+
+/// Adds words of the user. They join others of theirs right before them: the templates of Mistral's and Gemma's models refuse a
+/// thread in which nobody answers in between, as nobody has where a run failed.
+fn add_user(messages: &mut Vec<Value>, content: Value) {
+    let last = messages.last_mut().filter(|last| text(last, "/role") == "user");
+    match last.and_then(|last| last.get_mut("content")) {
+        Some(before) => *before = joined(before.take(), content),
+        None => messages.push(json!({"role": "user", "content": content})),
+    }
+}
+
+fn joined(first: Value, second: Value) -> Value {
+    match (first, second) {
+        (Value::String(first), second) if first.is_empty() => second,
+        (Value::String(first), Value::String(second)) => format!("{first}\n\n{second}").into(),
+        (first, second) => [first, second].into_iter().flat_map(as_parts).collect(),
+    }
+}
+
+fn as_parts(content: Value) -> Vec<Value> {
+    match content {
+        Value::Array(parts) => parts,
+        text => vec![json!({"type": "text", "text": text})],
+    }
 }
 
 fn user_content(text: &str, attachments: &[Attachment]) -> Value {
@@ -230,6 +257,18 @@ mod tests {
         let wire = encode(&request, &samples::credentials());
         let part = &wire.body["messages"][0]["content"][0];
         assert_eq!(*part, json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}));
+    }
+
+    #[test]
+    fn words_that_nobody_has_answered_join_those_that_follow() {
+        let mut request = samples::request_with_file("application/pdf");
+        request.turns.splice(0..0, [samples::user("One."), samples::user("Two.")]);
+        request.turns.extend([Turn::Assistant { text: "Well.".into() }, samples::user("Three.")]);
+        let messages = encode(&request, &samples::credentials()).body["messages"].clone();
+        assert_eq!(messages.as_array().map(Vec::len), Some(3));
+        assert_eq!(messages[0]["content"][0], json!({"type": "text", "text": "One.\n\nTwo."}));
+        assert_eq!(messages[0]["content"][1]["type"], "file");
+        assert_eq!(messages[2], json!({"role": "user", "content": "Three."}));
     }
 
     #[test]
