@@ -51,7 +51,7 @@ pub(crate) fn trouble(status: StatusCode, body: &str, retry_after: Option<Durati
 #[derive(Debug, Default)]
 struct Error {
     message: Option<String>,
-    /// `code`, `type` and `status`, and Google's `reason`s, whichever are there.
+    /// `code`, `type` and `status`, and Google's `reason`s and quotas, whichever are there.
     words: Vec<String>,
     /// How long Google asks to be left alone: it says so here and in no header.
     retry_after: Option<Duration>,
@@ -76,6 +76,8 @@ impl Error {
             .collect();
         let details = || error.get("details").and_then(Value::as_array).into_iter().flatten();
         words.extend(details().filter_map(|detail| detail.get("reason")?.as_str()).map(ToOwned::to_owned));
+        let violations = details().filter_map(|detail| detail.get("violations")?.as_array()).flatten();
+        words.extend(violations.filter_map(|one| one.get("quotaId")?.as_str()).map(ToOwned::to_owned));
         let retry_after = details().find_map(|detail| seconds(detail.get("retryDelay")?.as_str()?));
         Self { message: message.or_else(|| error.as_str()).map(ToOwned::to_owned), words, retry_after }
     }
@@ -85,7 +87,10 @@ impl Error {
     }
 
     fn is_about_money(&self) -> bool {
-        self.words.iter().any(|word| matches!(word.as_str(), "insufficient_quota" | "billing_error"))
+        const EMPTY: &[&str] =
+            &["insufficient_quota", "billing_error", "billing_not_active", "billing_hard_limit_reached"];
+        // Google's quotas are named after what they are counted by. What is left of a day is longer than any wait.
+        self.words.iter().any(|word| EMPTY.contains(&word.as_str()) || word.contains("PerDay"))
     }
 }
 
@@ -150,6 +155,18 @@ mod tests {
     fn an_empty_account_is_not_asked_again() {
         let body = r#"{"error":{"message":"You exceeded your quota","code":"insufficient_quota"}}"#;
         assert_eq!(failure(429, body).kind, FailureKind::Refused);
+        let body = r#"{"error":{"message":"Your account is not active","type":"billing_not_active"}}"#;
+        assert_eq!(failure(429, body).kind, FailureKind::Refused);
+        let quota = |id: &str| {
+            let violations = json!([{"quotaMetric": "requests", "quotaId": id}]);
+            let details =
+                json!([{"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": violations}]);
+            let error =
+                json!({"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "m", "details": details});
+            failure(429, &json!([{"error": error}]).to_string()).kind
+        };
+        assert_eq!(quota("GenerateRequestsPerDayPerProjectPerModel-FreeTier"), FailureKind::Refused);
+        assert_eq!(quota("GenerateRequestsPerMinutePerProjectPerModel-FreeTier"), FailureKind::Unavailable);
     }
 
     #[test]
