@@ -24,6 +24,7 @@ pub(crate) struct Decoder {
     calls: Vec<Fragments>,
     /// What was said as `reasoning_content`: DeepSeek and Kimi refuse calls in whose past it is missing.
     thoughts: String,
+    refused: bool,
     stop: Option<StopReason>,
     tokens: Tokens,
     finished: bool,
@@ -61,6 +62,7 @@ impl Decoder {
             names: CallNames::after(request),
             calls: Vec::new(),
             thoughts: String::new(),
+            refused: false,
             stop: None,
             tokens: Tokens::default(),
             finished: false,
@@ -91,6 +93,7 @@ impl Decoder {
         for field in ["/delta/content", "/delta/refusal"] {
             let words = text(choice, field);
             if !words.is_empty() {
+                self.refused |= field == "/delta/refusal";
                 events.push(Event::Text(words.to_owned()));
             }
         }
@@ -151,6 +154,7 @@ impl Decoder {
 
     fn close(&mut self, stop: StopReason) -> Vec<Event> {
         self.finished = true;
+        let stop = if self.refused { StopReason::ContentFilter } else { stop };
         let names = &mut self.names;
         let calls = std::mem::take(&mut self.calls).into_iter().map(|call| ToolCall {
             id: names.name(&call.id),

@@ -166,6 +166,17 @@ fn reasons_to_finish_are_mapped() {
 }
 
 #[test]
+fn a_refusal_is_text_that_the_filter_stopped() {
+    let events = chunks(&[
+        json!({"choices": [{"delta": {"refusal": "I cannot."}}]}),
+        json!({"choices": [{"delta": {}, "finish_reason": "stop"}]}),
+    ])
+    .unwrap();
+    assert_eq!(events[0], Event::Text("I cannot.".into()));
+    assert!(matches!(events[1], Event::Finished { stop: StopReason::ContentFilter, .. }));
+}
+
+#[test]
 fn errors_in_the_stream_are_told_apart() {
     let kind = |error: Value| chunks(&[json!({"error": error})]).unwrap_err().kind;
     assert_eq!(kind(json!({"code": 502, "message": "upstream"})), FailureKind::Unavailable);
