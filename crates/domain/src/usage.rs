@@ -16,6 +16,11 @@ pub struct Tokens {
 }
 
 impl Tokens {
+    /// Tells whether nothing was counted: the provider has sent no usage, as each call takes some.
+    pub fn is_unknown(self) -> bool {
+        self == Self::default()
+    }
+
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self {

@@ -239,7 +239,9 @@ impl Run {
 
     fn replied(&mut self, reply: Reply) -> Vec<Frame> {
         self.model_calls = self.model_calls.saturating_add(1);
-        self.tokens = Some(self.tokens.unwrap_or_default().plus(reply.tokens));
+        if !reply.tokens.is_unknown() {
+            self.tokens = Some(self.tokens.unwrap_or_default().plus(reply.tokens));
+        }
         self.reference = None;
         // The deltas said the same; on a fold over the journal there are none, and the reply stands for them.
         self.text.truncate(self.call_text_start);

@@ -58,7 +58,9 @@ impl Facts {
             facts.next_seq = next_seq;
             match input {
                 Input::Replied { reply } => {
-                    facts.tokens.push((next_seq, reply.tokens));
+                    if !reply.tokens.is_unknown() {
+                        facts.tokens.push((next_seq, reply.tokens));
+                    }
                     let plans = reply.plans.iter().map(Some).chain(std::iter::repeat(None));
                     facts.handed_over.clear();
                     for (call, plan) in reply.tool_calls.iter().zip(plans) {

@@ -99,6 +99,25 @@ fn a_run_without_text_completes_without_a_message() {
 }
 
 #[test]
+fn usage_is_known_once_a_call_has_any() {
+    let untold = || Reply { tokens: Tokens::default(), ..reply("It is noon.") };
+    let (run, frames) = drive(vec![started(), Input::Replied { reply: untold() }]);
+    assert_eq!(run.tokens(), None);
+    assert!(matches!(frames.last(), Some(Frame::Completed { usage: None, .. })));
+    let mut first = untold();
+    first.tool_calls = vec![call("c1")];
+    first.plans = vec![server(true)];
+    let (run, _) = drive(vec![
+        started(),
+        Input::Replied { reply: first },
+        intended(&["c1"]),
+        settled("c1"),
+        Input::Replied { reply: reply("Found.") },
+    ]);
+    assert_eq!(run.tokens(), Some(reply("").tokens));
+}
+
+#[test]
 fn a_cut_answer_is_void_and_said_again() {
     let (run, frames) = drive(vec![
         started(),
