@@ -244,3 +244,23 @@ async fn a_look_at_an_empty_database_leaves_it_empty() {
     let db = open(Location::Postgres(database.url())).await;
     assert_eq!(db.schema().await.unwrap().found, None);
 }
+
+#[test]
+fn a_database_that_cannot_be_reached_is_explained_without_its_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let place = format!("--database-url postgres://me:hush@127.0.0.1:{port}/name");
+    for command in ["serve --listen 127.0.0.1:0", "token create --admin", "doctor"] {
+        let line = format!("{command} {place}");
+        // The look needs a key before it comes to the database.
+        let key = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
+        let Output { status, stdout, stderr } =
+            ingram(folder.path(), &line).env("INGRAM_MASTER_KEY", key).output().unwrap();
+        let text = String::from_utf8([stdout, stderr].concat()).unwrap();
+        assert_eq!(status.code(), Some(1), "{text}");
+        let told =
+            format!("--database-url: the database is not available: nothing listens on 127.0.0.1:{port}");
+        assert!(text.contains(&told) && text.contains("check that PostgreSQL runs there"), "{text}");
+        assert!(!text.contains("hush"), "{text}");
+    }
+}

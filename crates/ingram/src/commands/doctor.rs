@@ -151,10 +151,7 @@ async fn database(config: &Config, key: MasterKey) -> Vec<Finding> {
         Ok(store) => store,
         Err(error) => {
             let text = match settings.database_url {
-                Some(_) => {
-                    let place = places.label("database_url");
-                    format!("{place}: {error}; check this address, and that the database is up and has room")
-                }
+                Some(_) => format!("{}: {error}", places.label("database_url")),
                 None => format!("{error}; check that the data folder can be written and has room"),
             };
             return vec![wrong(check, text)];

@@ -130,7 +130,7 @@ pub(crate) async fn open_store(config: &Config, upgrade: Upgrade) -> anyhow::Res
     let master = data::master_key(config, &ids)?;
     let store = Store::open_with(&settings.database(), upgrade, master, ids).await;
     let store = store.with_context(|| match settings.database_url {
-        Some(_) => format!("{}: the database cannot be opened", places.label("database_url")),
+        Some(_) => places.label("database_url"),
         None => "the database cannot be opened".to_owned(),
     })?;
     let bootstrapped = store.server().bootstrap().await.map_err(|error| data::name_key(config, error));

@@ -1,10 +1,13 @@
 //! PostgreSQL: a pool of connections, each batch in one round trip, announcements through LISTEN/NOTIFY.
 
+mod address;
+mod faults;
 mod fold;
 mod listen;
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -25,7 +28,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::batch::Statement;
 use super::{Batch, DbError, DbOptions, Outcome, Row, Value};
-use fold::{Folded, fold};
+use address::Address;
+use faults::{no_connection, translate};
+use fold::{Folded, each_with_rows, fold};
 use listen::{CHANNEL, listen};
 
 /// The code with which `ingram_guard` makes a batch fail.
@@ -40,30 +45,17 @@ const DEADLOCK_RETRIES: usize = 3;
 #[derive(Clone)]
 pub(super) struct Postgres {
     pool: Pool,
+    address: Arc<Address>,
     announcements: broadcast::Sender<String>,
     /// How long the server may be silent altogether. It keeps its own bound for each statement, unless it hangs.
     patience: Option<Duration>,
-    _listener: std::sync::Arc<AbortOnDropHandle<()>>,
+    _listener: Arc<AbortOnDropHandle<()>>,
 }
 
 impl Postgres {
     pub(super) async fn open(url: &str, options: &DbOptions) -> Result<Self, DbError> {
-        // The certificate is checked whenever there is encryption, so the stricter modes ask for nothing more.
-        let url = url
-            .replace("sslmode=verify-full", "sslmode=require")
-            .replace("sslmode=verify-ca", "sslmode=require");
-        // The text of the error could repeat the password.
-        let mut config: Config = url.parse().map_err(|_| {
-            DbError::Unavailable(
-                "the database URL is malformed; write postgres://user:password@host/name".to_owned(),
-            )
-        })?;
-        if config.get_application_name().is_none() {
-            config.application_name("ingram");
-        }
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(options.wait);
-        }
+        let mut config = address::parse(url, options.wait)?;
+        let address = Arc::new(Address::of(&config));
         // A server that vanished without a word must not hold connections for hours.
         config.tcp_user_timeout(SILENCE).keepalives_idle(SILENCE / 3).keepalives_interval(SILENCE / 6);
         let (announcements, _) = broadcast::channel(ANNOUNCEMENTS);
@@ -86,14 +78,14 @@ impl Postgres {
             .map_err(|error| DbError::Unavailable(error.to_string()))?;
         let patience =
             Some(options.statement_timeout.saturating_mul(2)).filter(|patience| !patience.is_zero());
-        let listener = std::sync::Arc::new(AbortOnDropHandle::new(listener));
-        let postgres = Self { pool, announcements, patience, _listener: listener };
+        let listener = Arc::new(AbortOnDropHandle::new(listener));
+        let postgres = Self { pool, address, announcements, patience, _listener: listener };
         drop(postgres.connection().await?);
         Ok(postgres)
     }
 
     async fn connection(&self) -> Result<Object, DbError> {
-        self.pool.get().await.map_err(|error| DbError::Unavailable(error.to_string()))
+        self.pool.get().await.map_err(|error| no_connection(&error, &self.address))
     }
 
     pub(super) fn announcements(&self) -> broadcast::Receiver<String> {
@@ -290,17 +282,6 @@ async fn send(
     Ok(each_with_rows(results, statements))
 }
 
-/// Gives each statement of the batch its rows. Those that rode with another have none.
-fn each_with_rows(results: Vec<Vec<Row>>, statements: &[Folded<'_>]) -> Vec<Vec<Row>> {
-    let mut all = Vec::new();
-    for (rows, statement) in results.into_iter().zip(statements) {
-        let next = all.len().saturating_add(statement.carries);
-        all.push(rows);
-        all.resize_with(next, Vec::new);
-    }
-    all
-}
-
 /// Drives all futures at once, first polling them in their order: each sends its request when it is polled first.
 async fn in_order<F: Future + Unpin>(futures: Vec<F>) -> Vec<F::Output> {
     let mut futures: Vec<Option<F>> = futures.into_iter().map(Some).collect();
@@ -409,25 +390,5 @@ impl<'a> FromSql<'a> for Value {
                 | Type::NAME
                 | Type::BPCHAR
         )
-    }
-}
-
-fn translate(error: &tokio_postgres::Error) -> DbError {
-    let Some(database) = error.as_db_error() else {
-        if error.is_closed()
-            || std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>())
-        {
-            return DbError::Unavailable(error.to_string());
-        }
-        return DbError::Statement(error.to_string());
-    };
-    let code = database.code().code();
-    match code {
-        "23505" => DbError::Conflict,
-        "23503" => DbError::Reference,
-        _ if ["08", "53", "57", "58", "40", "25"].iter().any(|class| code.starts_with(class)) => {
-            DbError::Unavailable(format!("{code} {}", database.message()))
-        }
-        _ => DbError::Statement(format!("{code} {}", database.message())),
     }
 }

@@ -4,8 +4,8 @@
 
 use std::borrow::Cow;
 
-use crate::db::Value;
 use crate::db::batch::Statement;
+use crate::db::{Row, Value};
 
 /// How many statements ride with a guarded one at most. Each number of them makes another statement, which every connection and
 /// its server keep prepared.
@@ -73,6 +73,17 @@ fn shifted(sql: &str, by: usize) -> String {
         text.push_str(&format!("${number}{rest}"));
     }
     text
+}
+
+/// Gives each statement of the batch its rows. Those that rode with another have none.
+pub(super) fn each_with_rows(results: Vec<Vec<Row>>, statements: &[Folded<'_>]) -> Vec<Vec<Row>> {
+    let mut all = Vec::new();
+    for (rows, statement) in results.into_iter().zip(statements) {
+        let next = all.len().saturating_add(statement.carries);
+        all.push(rows);
+        all.resize_with(next, Vec::new);
+    }
+    all
 }
 
 #[cfg(test)]

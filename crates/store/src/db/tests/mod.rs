@@ -2,6 +2,7 @@
 
 mod failures;
 mod recall;
+mod refusals;
 
 use std::time::Duration;
 
@@ -332,14 +333,6 @@ async fn an_announcement_reaches_every_process_once_the_batch_is_kept() {
         news = heard.recv().await.unwrap();
     }
     assert_eq!(news, "kept");
-}
-
-#[tokio::test]
-async fn encryption_that_is_asked_for_and_not_there_is_no_connection() {
-    let database = testkit::postgres::database().await;
-    let location = Location::Postgres(format!("{}?sslmode=require", database.url()));
-    let refusal = Db::open(&options(location)).await.err().unwrap();
-    assert!(matches!(refusal, DbError::Unavailable(_)), "{refusal}");
 }
 
 #[tokio::test]
