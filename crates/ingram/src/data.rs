@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
-use vault::{Ids, MasterKey};
+use vault::{Ids, InvalidMasterKey, MasterKey};
 use zeroize::Zeroizing;
 
 use crate::config::Config;
@@ -31,8 +31,13 @@ pub(crate) fn prepare(folder: &Path) -> anyhow::Result<()> {
 pub(crate) fn lock(folder: &Path) -> anyhow::Result<Lock> {
     let path = folder.join(LOCK);
     let open = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(&path);
-    let mut file =
-        open.with_context(|| format!("{} cannot be opened; check its permissions", path.display()))?;
+    let unwritable = || {
+        format!(
+            "{} cannot be written; the data folder must belong to the user that runs the server, and its disk have room",
+            path.display()
+        )
+    };
+    let mut file = open.with_context(unwritable)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -48,7 +53,8 @@ pub(crate) fn lock(folder: &Path) -> anyhow::Result<Lock> {
             return Err(error).with_context(|| format!("{} cannot be locked", path.display()));
         }
     }
-    file.set_len(0).and_then(|()| file.write_all(std::process::id().to_string().as_bytes()))?;
+    let written = file.set_len(0).and_then(|()| file.write_all(std::process::id().to_string().as_bytes()));
+    written.with_context(unwritable)?;
     Ok(Lock(file))
 }
 
@@ -65,7 +71,7 @@ pub(crate) fn master_key(config: &Config, ids: &Ids) -> anyhow::Result<MasterKey
     }
     match read_key(&path) {
         Err(error) if is_missing(&error) => {
-            let database = settings.data.join("ingram.db");
+            let database = settings.database_path();
             if settings.database_url.is_none() && database.exists() {
                 bail!(
                     "{} is missing, but {} is there, and cannot be read without its key; restore the key file from your \
@@ -80,11 +86,14 @@ pub(crate) fn master_key(config: &Config, ids: &Ids) -> anyhow::Result<MasterKey
     }
 }
 
-/// Turns an error of the database into one that names where the master key is from, if that key is what is wrong.
-pub(crate) fn name_key(config: &Config, error: store::Error) -> anyhow::Error {
+/// Says of an error of the database which database it is, or where the master key is from if that is what is wrong.
+pub(crate) fn name_place(config: &Config, error: store::Error) -> anyhow::Error {
     let Config { settings, places, .. } = config;
     if !matches!(error, store::Error::OtherMasterKey { .. }) {
-        return error.into();
+        return anyhow::Error::new(error).context(match settings.database_url {
+            Some(_) => places.label("database_url"),
+            None => settings.database_path().display().to_string(),
+        });
     }
     let origin = match (&settings.master_key, &settings.master_key_file) {
         (Some(_), _) => places.label("master_key"),
@@ -96,9 +105,9 @@ pub(crate) fn name_key(config: &Config, error: store::Error) -> anyhow::Error {
 
 /// Reads a key file. Others than the owner must not be able to.
 pub(crate) fn read_key(path: &Path) -> anyhow::Result<MasterKey> {
-    let file =
-        File::open(path).with_context(|| format!("the master key file {} cannot be read", path.display()))?;
-    let mode = file.metadata()?.permissions().mode() & 0o777;
+    let unreadable = || format!("the master key file {} cannot be read", path.display());
+    let file = File::open(path).with_context(unreadable)?;
+    let mode = file.metadata().with_context(unreadable)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         bail!(
             "the master key file {} can be read by others (mode {mode:03o}); run: chmod 600 {}",
@@ -106,9 +115,17 @@ pub(crate) fn read_key(path: &Path) -> anyhow::Result<MasterKey> {
             path.display()
         );
     }
-    let mut text = Zeroizing::new(String::new());
-    file.take(LONGEST_KEY).read_to_string(&mut text)?;
-    MasterKey::parse(&text).with_context(|| format!("the master key file {} is not usable", path.display()))
+    let mut bytes = Zeroizing::new(Vec::with_capacity(2_048));
+    file.take(LONGEST_KEY).read_to_end(&mut bytes).with_context(unreadable)?;
+    let key = std::str::from_utf8(&bytes).ok().and_then(|text| MasterKey::parse(text).ok());
+    key.with_context(|| {
+        let what = if bytes.trim_ascii().is_empty() { "is empty" } else { "is damaged" };
+        format!(
+            "the master key file {} {what}: {InvalidMasterKey}; restore it from your backup. Only where nothing is stored \
+             yet, remove it, and the next start makes another",
+            path.display()
+        )
+    })
 }
 
 fn is_missing(error: &anyhow::Error) -> bool {
@@ -119,18 +136,20 @@ fn is_missing(error: &anyhow::Error) -> bool {
 fn make_key(path: &Path, ids: &Ids) -> anyhow::Result<MasterKey> {
     let key = MasterKey::generate(ids);
     let draft = draft(path);
-    write_key(&draft, &key)
-        .with_context(|| format!("the master key file {} cannot be made", path.display()))?;
+    let unmade = || {
+        format!(
+            "the master key file {} cannot be made; its folder must be one that this user can write, and its disk have room",
+            path.display()
+        )
+    };
+    write_key(&draft, &key).with_context(unmade)?;
     // Unlike a rename, a link never replaces the file of a faster process.
     let linked = fs::hard_link(&draft, path);
     fs::remove_file(&draft)?;
     match linked {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return read_key(path),
-        Err(error) => {
-            return Err(error)
-                .with_context(|| format!("the master key file {} cannot be made", path.display()));
-        }
+        Err(error) => return Err(error).with_context(unmade),
     }
     if let Some(folder) = path.parent() {
         File::open(folder)?.sync_all()?;
@@ -201,6 +220,56 @@ mod tests {
     }
 
     #[test]
+    fn a_key_file_that_is_damaged_says_what_to_do_and_nothing_that_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path());
+        prepare(&config.settings.data).unwrap();
+        master_key(&config, &ids()).unwrap();
+        let path = config.settings.master_key_path();
+        let whole = fs::read(&path).unwrap();
+        let check = |content: &[u8], what: &str| {
+            fs::write(&path, content).unwrap();
+            let told = format!("{:#}", master_key(&config, &ids()).unwrap_err());
+            let start = format!("the master key file {} {what}: a master key is 32 bytes", path.display());
+            assert!(told.starts_with(&start), "{told}");
+            assert!(told.contains("restore it from your backup"), "{told}");
+            assert!(content.is_empty() || !told.contains("hush"), "{told}");
+            assert_eq!(fs::read(&path).unwrap(), content, "nothing is made in its place");
+        };
+        check(b"", "is empty");
+        check(b" \n", "is empty");
+        check(&whole[..20], "is damaged");
+        check(b"hush hush", "is damaged");
+        check(&[0xff, 0xfe, b'h', b'u', b's', b'h'], "is damaged");
+        check(&[0; 5_000], "is damaged");
+        fs::remove_file(&path).unwrap();
+        DirBuilder::new().mode(0o700).create(&path).unwrap();
+        let told = format!("{:#}", master_key(&config, &ids()).unwrap_err());
+        assert!(
+            told.starts_with(&format!("the master key file {} cannot be read: ", path.display())),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_named_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(LOCK);
+        let check = || {
+            let told = format!("{:#}", lock(folder.path()).unwrap_err());
+            let start =
+                format!("{} cannot be written; the data folder must belong to the user", path.display());
+            assert!(told.starts_with(&start), "{told}");
+        };
+        fs::create_dir(&path).unwrap();
+        check();
+        fs::remove_dir(&path).unwrap();
+        // A file that can be opened and takes nothing, as on a full disk.
+        std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+        check();
+    }
+
+    #[test]
     fn a_database_without_its_key_gets_no_new_one() {
         let folder = tempfile::tempdir().unwrap();
         let config = config(folder.path());
@@ -235,7 +304,7 @@ mod tests {
             let told = clean(format!("{:#}", master_key(&config, &ids()).unwrap_err()));
             assert!(told.starts_with(&format!("{place}: {wrong}")), "{told}");
             let other = store::Error::OtherMasterKey { stored: "a".into(), given: "b".into() };
-            let told = clean(name_key(&config, other).to_string());
+            let told = clean(name_place(&config, other).to_string());
             assert!(told.starts_with(&format!("{place}: the database was filled under another")), "{told}");
         };
         let (key, path) = ("the master key is not usable", "the master key file hush cannot be read");

@@ -264,3 +264,21 @@ fn a_database_that_cannot_be_reached_is_explained_without_its_password() {
         assert!(!text.contains("hush"), "{text}");
     }
 }
+
+#[test]
+fn a_damaged_database_is_named_by_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(output(folder.path(), "token create --admin").0, 0);
+    let damaged = "not a database, but longer than the head of one ".repeat(10);
+    std::fs::write(folder.path().join("data/ingram.db"), damaged).unwrap();
+    for line in ["serve --listen 127.0.0.1:0", "token create --admin", "doctor"] {
+        let (code, out, log) = output(folder.path(), line);
+        assert_eq!(code, 1, "{out}{log}");
+        let text = format!("{out}{log}");
+        assert!(
+            text.contains("data/ingram.db: the database is not available: file is not a database"),
+            "{text}"
+        );
+        assert!(text.contains("restore it from your backup"), "{text}");
+    }
+}

@@ -133,7 +133,7 @@ fn scripts(config: &Config) -> Finding {
 fn master_key(config: &Config) -> anyhow::Result<Option<MasterKey>> {
     let settings = &config.settings;
     let is_missing = settings.master_key.is_none() && !settings.master_key_path().exists();
-    let has_database = settings.database_url.is_none() && settings.data.join("ingram.db").exists();
+    let has_database = settings.database_url.is_none() && settings.database_path().exists();
     if is_missing && settings.master_key_file.is_none() && !has_database {
         return Ok(None);
     }
@@ -141,24 +141,19 @@ fn master_key(config: &Config) -> anyhow::Result<Option<MasterKey>> {
 }
 
 async fn database(config: &Config, key: MasterKey) -> Vec<Finding> {
-    let Config { settings, places, .. } = config;
+    let settings = &config.settings;
     let check = "database";
-    if settings.database_url.is_none() && !settings.data.join("ingram.db").exists() {
+    if settings.database_url.is_none() && !settings.database_path().exists() {
         return vec![note(check, "not there yet; the first start of the server makes it")];
     }
     // A look must not bring the schema of a running server's database up to date.
     let store = match Store::open_with(&settings.database(), Upgrade::Never, key, ids()).await {
         Ok(store) => store,
-        Err(error) => {
-            let text = match settings.database_url {
-                Some(_) => format!("{}: {error}", places.label("database_url")),
-                None => format!("{error}; check that the data folder can be written and has room"),
-            };
-            return vec![wrong(check, text)];
-        }
+        Err(error) => return vec![wrong(check, format!("{:#}", data::name_place(config, error)))],
     };
     let found = inside(&store).await;
-    let findings = found.unwrap_or_else(|error| vec![wrong(check, data::name_key(config, error))]);
+    let findings =
+        found.unwrap_or_else(|error| vec![wrong(check, format!("{:#}", data::name_place(config, error)))]);
     store.db().close().await;
     findings
 }

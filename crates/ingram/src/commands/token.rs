@@ -8,6 +8,7 @@ use store::{ProjectStore, Store, Upgrade};
 
 use crate::cli;
 use crate::config::Config;
+use crate::data;
 use crate::server::open_store;
 
 /// How long a smith token is valid at most, and unless something else is said, in seconds.
@@ -19,7 +20,11 @@ pub(super) async fn create(config: Config, token: cli::NewToken) -> anyhow::Resu
     let store = open_store(&config, Upgrade::OnlyFirst).await?;
     let minted = mint(&store, token).await;
     store.db().close().await;
-    Ok(minted?.text)
+    let named = |error: anyhow::Error| match error.downcast::<store::Error>() {
+        Ok(error) => data::name_place(&config, error),
+        Err(error) => error,
+    };
+    Ok(minted.map_err(named)?.text)
 }
 
 async fn mint(store: &Store, token: cli::NewToken) -> anyhow::Result<Minted> {

@@ -156,7 +156,7 @@ impl Settings {
     pub fn database(&self) -> DbOptions {
         let location = match &self.database_url {
             Some(url) => Location::Postgres(url.expose().to_owned()),
-            None => Location::Sqlite(self.data.join("ingram.db")),
+            None => Location::Sqlite(self.database_path()),
         };
         DbOptions {
             location,
@@ -166,6 +166,11 @@ impl Settings {
             cache_bytes: self.database.cache_bytes,
             statement_timeout: Duration::from_millis(self.database.statement_timeout_ms),
         }
+    }
+
+    /// Returns the file of the embedded database.
+    pub fn database_path(&self) -> PathBuf {
+        self.data.join("ingram.db")
     }
 
     /// Returns the file that the master key is in, unless the key itself is given.

@@ -122,19 +122,15 @@ async fn listen(config: &Config) -> anyhow::Result<Listener> {
 
 /// Opens the database under its master key, and puts into it what every server has.
 pub(crate) async fn open_store(config: &Config, upgrade: Upgrade) -> anyhow::Result<Store> {
-    let Config { settings, places, .. } = config;
+    let settings = &config.settings;
     let ids = Ids::new(Arc::new(SystemClock));
     if settings.uses_data() {
         data::prepare(&settings.data)?;
     }
     let master = data::master_key(config, &ids)?;
     let store = Store::open_with(&settings.database(), upgrade, master, ids).await;
-    let store = store.with_context(|| match settings.database_url {
-        Some(_) => places.label("database_url"),
-        None => "the database cannot be opened".to_owned(),
-    })?;
-    let bootstrapped = store.server().bootstrap().await.map_err(|error| data::name_key(config, error));
-    bootstrapped.context("the database cannot be used")?;
+    let store = store.map_err(|error| data::name_place(config, error))?;
+    store.server().bootstrap().await.map_err(|error| data::name_place(config, error))?;
     Ok(store)
 }
 

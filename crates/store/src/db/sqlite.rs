@@ -4,6 +4,7 @@
 //! and being woken by it, which takes longer than many a disk. Batches that find it at work wait for the writer's thread, which
 //! commits them in groups.
 
+mod faults;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -14,12 +15,13 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, OpenFlags};
 use tokio::runtime::RuntimeFlavor;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::remembered::{Question, Remembered};
 use super::{Batch, DbError, DbOptions, Outcome, Row, Value, checkpoint};
+pub(super) use faults::translate;
 use writer::{Job, Writer, given_up, write_group, write_loop};
 
 /// How many prepared statements a connection keeps.
@@ -309,32 +311,4 @@ impl rusqlite::ToSql for Value {
 /// Rewrites `$1` to `?1`: SQLite would take `$1` for a name and number it by order of appearance.
 fn numbered(sql: &str) -> String {
     sql.replace('$', "?")
-}
-
-pub(super) fn translate(error: &rusqlite::Error) -> DbError {
-    let Some(code) = error.sqlite_error_code() else { return DbError::Statement(error.to_string()) };
-    let unique = error.sqlite_error().is_some_and(|error| {
-        matches!(
-            error.extended_code,
-            rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE | rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY
-        )
-    });
-    let reference = error
-        .sqlite_error()
-        .is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY);
-    match code {
-        ErrorCode::ConstraintViolation if unique => DbError::Conflict,
-        ErrorCode::ConstraintViolation if reference => DbError::Reference,
-        ErrorCode::DatabaseBusy
-        | ErrorCode::DatabaseLocked
-        | ErrorCode::DiskFull
-        | ErrorCode::SystemIoFailure
-        | ErrorCode::CannotOpen
-        | ErrorCode::ReadOnly
-        | ErrorCode::OutOfMemory
-        | ErrorCode::NotADatabase
-        | ErrorCode::DatabaseCorrupt
-        | ErrorCode::PermissionDenied => DbError::Unavailable(error.to_string()),
-        _ => DbError::Statement(error.to_string()),
-    }
 }

@@ -40,7 +40,7 @@ async fn on_a_full_disk_what_was_acknowledged_is_there_and_the_rest_is_told() {
         .filter(|(_, done)| done.is_ok())
         .map(|(name, _)| name.clone())
         .collect();
-    let is_full = |done: &_| matches!(done, Err(DbError::Unavailable(why)) if why.contains("full"));
+    let is_full = |done: &_| matches!(done, Err(DbError::Unavailable(why)) if why.contains("full; make room on its disk"));
     assert!(done.iter().any(is_full), "{done:?}");
     assert!(done.iter().all(|done| matches!(done, Ok(_) | Err(DbError::Unavailable(_)))), "{done:?}");
     assert_eq!(names(&db).await, kept, "acknowledged is there, refused is not");
@@ -82,6 +82,32 @@ async fn a_database_that_cannot_be_written_is_unavailable_until_it_can() {
     let nowhere = Location::Sqlite(directory.path().join("missing").join("ingram.db"));
     let refusal = Db::open(&options(nowhere)).await.err().unwrap();
     assert!(matches!(&refusal, DbError::Unavailable(why) if why.contains("unable to open")), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_damaged_says_what_to_do_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ingram.db");
+    let refusal =
+        async || Db::open(&options(Location::Sqlite(path.clone()))).await.err().unwrap().to_string();
+    std::fs::write(&path, "no database at all, but longer than the head of one: ".repeat(10)).unwrap();
+    let told = refusal().await;
+    assert!(told.contains("file is not a database; something else was written into the file"), "{told}");
+    assert!(told.contains("restore it from your backup"), "{told}");
+
+    std::fs::remove_file(&path).unwrap();
+    Db::open(&options(Location::Sqlite(path.clone()))).await.unwrap().close().await;
+    let mut bytes = std::fs::read(&path).unwrap();
+    // Behind the head of the file, where its table of tables is.
+    bytes[100..4096].fill(0x5a);
+    std::fs::write(&path, bytes).unwrap();
+    let told = refusal().await;
+    assert!(told.contains("malformed; the file is damaged: stop the server and restore it"), "{told}");
+
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    let told = refusal().await;
+    assert!(told.contains("unable to open") && told.contains("check that it is a file"), "{told}");
 }
 
 /// A database whose statements may take a third of a second, through a proxy.
