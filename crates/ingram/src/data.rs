@@ -86,6 +86,25 @@ pub(crate) fn master_key(config: &Config, ids: &Ids) -> anyhow::Result<MasterKey
     }
 }
 
+/// Makes sure that a key that is not there may be made: not where it was lost, for a database that another process fills too.
+pub(crate) async fn look_for_lost_key(config: &Config) -> anyhow::Result<()> {
+    let settings = &config.settings;
+    let path = settings.master_key_path();
+    let is_given = settings.master_key.is_some() || settings.master_key_file.is_some();
+    if is_given || settings.database_url.is_none() || path.exists() {
+        return Ok(());
+    }
+    let has_key = store::bootstrap::has_master_key(&settings.database()).await;
+    if has_key.map_err(|error| name_place(config, error))? {
+        bail!(
+            "{} is missing, but the database is there, and cannot be read without its key; restore the key file from your \
+             backup, copy it from another replica, or give the key with INGRAM_MASTER_KEY or INGRAM_MASTER_KEY_FILE",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
 /// Says of an error of the database which database it is, or where the master key is from if that is what is wrong.
 pub(crate) fn name_place(config: &Config, error: store::Error) -> anyhow::Error {
     let Config { settings, places, .. } = config;

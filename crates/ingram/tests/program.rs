@@ -282,3 +282,20 @@ fn a_damaged_database_is_named_by_every_command() {
         assert!(text.contains("restore it from your backup"), "{text}");
     }
 }
+
+#[tokio::test]
+async fn a_lost_key_of_a_postgres_database_is_not_replaced_by_another() {
+    let database = testkit::postgres::database().await;
+    let folder = tempfile::tempdir().unwrap();
+    let place = format!("--database-url {}", database.url());
+    assert_eq!(output(folder.path(), &format!("token create --admin {place}")).0, 0);
+    let key = folder.path().join("data/master.key");
+    std::fs::remove_file(&key).unwrap();
+    for command in ["serve --listen 127.0.0.1:0", "token create --admin", "doctor"] {
+        let (code, out, log) = output(folder.path(), &format!("{command} {place}"));
+        let text = format!("{out}{log}");
+        assert_eq!(code, 1, "{text}");
+        assert!(text.contains("data/master.key is missing, but the database is there"), "{text}");
+        assert!(!key.exists(), "{command}");
+    }
+}

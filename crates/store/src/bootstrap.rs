@@ -4,7 +4,7 @@ use domain::Timestamp;
 use domain::ids::{OrganizationId, ProjectId};
 
 use crate::db::params;
-use crate::{Batch, Error, ServerStore};
+use crate::{Batch, Db, DbOptions, Error, ServerStore, Upgrade};
 
 /// The name of the project that is there from the start.
 pub const FIRST_PROJECT: &str = "default";
@@ -12,12 +12,28 @@ pub const FIRST_PROJECT: &str = "default";
 const FINGERPRINT: &str = "master_key_fingerprint";
 const ORGANIZATION: &str = "first_organization";
 const PROJECT: &str = "first_project";
+const VALUE: &str = "select value from server_values where name = $1";
 
 /// What is there from the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bootstrap {
     pub organization: OrganizationId,
     pub project: ProjectId,
+}
+
+/// Tells whether a database belongs to a master key already: then none must be made for it. Changes nothing.
+pub async fn has_master_key(options: &DbOptions) -> Result<bool, Error> {
+    let db = Db::open_with(options, Upgrade::Never).await?;
+    let has_key = async {
+        if db.schema().await?.found.is_none() {
+            return Ok(false);
+        }
+        let row = db.read_one(VALUE, params![FINGERPRINT]).await?;
+        Ok(row.is_some())
+    };
+    let has_key = has_key.await;
+    db.close().await;
+    has_key
 }
 
 impl ServerStore {
@@ -100,11 +116,7 @@ impl ServerStore {
 
     /// Reads a value of the server itself.
     pub(crate) async fn server_value(&self, name: &str) -> Result<Option<String>, Error> {
-        let row = self
-            .store
-            .db()
-            .read_one("select value from server_values where name = $1", params![name])
-            .await?;
+        let row = self.store.db().read_one(VALUE, params![name]).await?;
         Ok(row.map(|row| row.get(0)).transpose()?)
     }
 }

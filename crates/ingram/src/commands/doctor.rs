@@ -74,7 +74,7 @@ pub(super) async fn doctor(
 async fn examine(config: &Config, online: bool) -> Vec<Finding> {
     let settings = &config.settings;
     let mut findings = vec![listen(config).await, folder(settings), scripts(config)];
-    let key = master_key(config);
+    let key = master_key(config).await;
     findings.push(match &key {
         Ok(Some(key)) => fine("master key", format!("fingerprint {}", key.fingerprint())),
         Ok(None) => note("master key", "not made yet; the first start of the server makes it"),
@@ -130,11 +130,12 @@ fn scripts(config: &Config) -> Finding {
 }
 
 /// Reads the master key, and makes none.
-fn master_key(config: &Config) -> anyhow::Result<Option<MasterKey>> {
+async fn master_key(config: &Config) -> anyhow::Result<Option<MasterKey>> {
     let settings = &config.settings;
     let is_missing = settings.master_key.is_none() && !settings.master_key_path().exists();
     let has_database = settings.database_url.is_none() && settings.database_path().exists();
     if is_missing && settings.master_key_file.is_none() && !has_database {
+        data::look_for_lost_key(config).await?;
         return Ok(None);
     }
     data::master_key(config, &ids()).map(Some)

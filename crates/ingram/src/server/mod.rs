@@ -127,6 +127,7 @@ pub(crate) async fn open_store(config: &Config, upgrade: Upgrade) -> anyhow::Res
     if settings.uses_data() {
         data::prepare(&settings.data)?;
     }
+    data::look_for_lost_key(config).await?;
     let master = data::master_key(config, &ids)?;
     let store = Store::open_with(&settings.database(), upgrade, master, ids).await;
     let store = store.map_err(|error| data::name_place(config, error))?;
