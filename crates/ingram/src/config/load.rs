@@ -8,7 +8,7 @@ use figment::providers::{Format as _, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
-use super::{Environment, Places, Settings, hosted, names, places};
+use super::{Environment, Places, Settings, bounds, hosted, names, places};
 
 const FILE: &str = "ingram.toml";
 const PREFIX: &str = "INGRAM_";
@@ -156,7 +156,7 @@ fn explain_one(fault: &figment::Error) -> String {
         Kind::InvalidType(actual, expected) => {
             format!("expected {}, found {}", plain(expected), kind(actual))
         }
-        Kind::InvalidValue(_, expected) => format!("expected {expected}"),
+        Kind::InvalidValue(_, expected) => format!("expected {}", plain(expected)),
         // Errors of the file's syntax quote the line, which can hold a secret: the place and the reason are enough.
         Kind::Message(message) => {
             let mut lines = message.lines().filter(|line| {
@@ -179,7 +179,8 @@ fn explain_one(fault: &figment::Error) -> String {
 /// Says in plain words what a type takes.
 fn plain(expected: &str) -> &str {
     match expected {
-        "usize" | "u64" | "u32" => "a whole number, 0 or more",
+        "usize" | "u64" => "a whole number, 0 or more",
+        "u32" => "a whole number from 0 to 4294967295",
         "f64" => "a number",
         "a string" => "a text",
         "a sequence" => "a list",
@@ -200,14 +201,14 @@ fn kind(actual: &figment::error::Actual) -> &'static str {
 }
 
 /// What is wrong with settings of which each has the right form.
-struct Fault {
+pub(super) struct Fault {
     settings: Vec<&'static str>,
-    wrong: &'static str,
+    wrong: String,
 }
 
 impl Fault {
-    fn of(setting: &'static str, wrong: &'static str) -> Self {
-        Self { settings: vec![setting], wrong }
+    pub(super) fn of(setting: &'static str, wrong: impl Into<String>) -> Self {
+        Self { settings: vec![setting], wrong: wrong.into() }
     }
 
     fn in_words(&self, places: &Places) -> String {
@@ -222,7 +223,7 @@ fn check(settings: &Settings) -> Vec<Fault> {
     if settings.master_key.is_some() && settings.master_key_file.is_some() {
         faults.push(Fault {
             settings: vec!["master_key", "master_key_file"],
-            wrong: "set one of them, not both",
+            wrong: "set one of them, not both".to_owned(),
         });
     }
     if let Some(url) = &settings.database_url
@@ -235,22 +236,7 @@ fn check(settings: &Settings) -> Vec<Fault> {
     {
         faults.push(Fault::of("tools.search.base_url", "expected an address such as https://host"));
     }
-    let not_zero = [
-        ("http.max_body_bytes", settings.http.max_body_bytes),
-        ("http.max_requests", settings.http.max_requests),
-        ("http.max_exports", settings.http.max_exports),
-        ("database.connections", settings.database.connections),
-        ("database.queue", settings.database.queue),
-        ("server.max_connections", settings.server.max_connections),
-        ("engine.max_running", settings.engine.max_running),
-        ("engine.max_followers", settings.engine.max_followers),
-        ("tools.fetch_max_bytes", settings.tools.fetch_max_bytes),
-        ("tools.fetch_max_characters", settings.tools.fetch_max_characters),
-        ("tools.fetch_default_characters", settings.tools.fetch_default_characters),
-        ("tools.webhook_max_bytes", settings.tools.webhook_max_bytes),
-    ];
-    let zeros = not_zero.into_iter().filter(|(_, value)| *value == 0);
-    faults.extend(zeros.map(|(name, _)| Fault::of(name, "expected a number above 0")));
+    faults.extend(bounds::faults(settings));
     // The error of the filter is left out: it can quote the value, and says less than what is expected.
     if tracing_subscriber::EnvFilter::try_new(&settings.log).is_err() {
         faults

@@ -4,6 +4,7 @@
 //! `INGRAM_HTTP_MAX_BODY_BYTES`). Settings outside of sections are texts. What is wrong is reported with the file, variable
 //! or flag that it came from, and a setting that nobody knows is an error.
 
+mod bounds;
 mod environment;
 mod hosted;
 mod listen;

@@ -84,14 +84,15 @@ fn a_value_that_is_out_of_bounds_names_where_it_came_from() {
         let expected: String = expected.iter().map(|fault| format!("\n  {fault}")).collect();
         assert_eq!(told, format!("the configuration is not usable{expected}"));
     };
-    let zero = "expected a number above 0";
-    check("", &[("INGRAM_HTTP_MAX_REQUESTS", "0")], &[&format!("INGRAM_HTTP_MAX_REQUESTS: {zero}")]);
+    let many = "expected a number from 1 to 1000000000";
+    let bytes = "expected a number from 1 to 1099511627776";
+    check("", &[("INGRAM_HTTP_MAX_REQUESTS", "0")], &[&format!("INGRAM_HTTP_MAX_REQUESTS: {many}")]);
     check(
         "[http]\nmax_exports = 0\nmax_requests = 0\n[tools]\nfetch_max_bytes = 0",
         &[("INGRAM_HTTP_MAX_EXPORTS", "8")],
         &[
-            &format!("DIR/ingram.toml: `http.max_requests`: {zero}"),
-            &format!("DIR/ingram.toml: `tools.fetch_max_bytes`: {zero}"),
+            &format!("DIR/ingram.toml: `http.max_requests`: {many}"),
+            &format!("DIR/ingram.toml: `tools.fetch_max_bytes`: {bytes}"),
         ],
     );
     let postgres = "expected an address that begins with postgres://";
@@ -111,6 +112,62 @@ fn a_value_that_is_out_of_bounds_names_where_it_came_from() {
     let log = "expected a level such as info, or directives such as info,engine=debug";
     check("log = \"a=b=c\"", &[], &[&format!("DIR/ingram.toml: `log`: {log}")]);
     check("", &[("INGRAM_LOG", "a=b=c")], &[&format!("INGRAM_LOG: {log}")]);
+}
+
+/// The settings that are numbers, with a number in the place of the default.
+fn numbers(value: &str) -> Vec<(String, String)> {
+    let numbers = documented().into_iter().filter(|(.., default)| default.parse::<f64>().is_ok());
+    let assigned = numbers.map(|(name, ..)| {
+        let text = format!("{name} = {value}");
+        (name, text)
+    });
+    assigned.collect()
+}
+
+#[test]
+fn no_number_is_taken_that_is_larger_than_any_server_needs() {
+    for (name, text) in numbers("9223372036854775807").into_iter().chain(numbers("-1")) {
+        let told = fault(&text, &[], Overrides::default());
+        let start = format!("the configuration is not usable\n  DIR/ingram.toml: `{name}`: expected a ");
+        assert!(told.starts_with(&start), "{text}: {told}");
+        assert!(!told.contains("usize") && !told.contains(" u32") && !told.contains("u64"), "{told}");
+    }
+}
+
+#[test]
+fn nought_is_taken_only_where_it_means_something() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut taken = Vec::new();
+    for (name, text) in numbers("0") {
+        match load(&[], &file(folder.path(), &text)) {
+            Ok(_) => taken.push(name),
+            Err(told) => assert!(told.contains(&format!("`{name}`: expected a number ")), "{told}"),
+        }
+    }
+    assert_eq!(
+        taken,
+        [
+            "http.requests_per_minute",
+            "http.signature_cache_seconds",
+            "server.close_ms",
+            "database.cache_bytes",
+            "database.statement_timeout_ms",
+            "engine.max_running_per_project",
+            "engine.max_unstored",
+            "engine.max_waiting_per_thread",
+            "engine.max_tools",
+            "engine.max_tools_bytes",
+            "engine.context_tokens",
+            "engine.context_turns",
+            "engine.max_attachment_bytes",
+            "engine.drain_ms",
+            "models.backoff_base",
+            "models.backoff_max",
+            "models.reattach",
+            "tools.webhook_backoff",
+            "mcp.session_idle",
+        ]
+    );
 }
 
 #[test]
