@@ -1,6 +1,7 @@
 //! The commands, a file each.
 
 mod doctor;
+mod next;
 mod serve;
 mod token;
 

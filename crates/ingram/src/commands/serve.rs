@@ -7,6 +7,7 @@ use domain::models::Provider;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::next;
 use crate::config::{Config, Settings};
 use crate::server::Server;
 
@@ -52,23 +53,20 @@ fn raise_file_limit() {
 
 /// Says where the server is, what it has, and what to do next.
 fn announce(config: &Config, server: &Server) {
-    let url = format!("http://{}", server.address());
-    let place = place(&config.settings);
+    let address = server.address();
+    let (url, place) = (next::url(address), place(&config.settings));
+    let everywhere =
+        if address.ip().is_unspecified() { " and all other addresses of this machine" } else { "" };
     let has_key = |provider: &&Provider| config.hosted.contains_key(provider);
     let providers: Vec<_> = Provider::ALL.iter().filter(has_key).map(|provider| provider.as_str()).collect();
     let providers = if providers.is_empty() { "none".to_owned() } else { providers.join(", ") };
     let program = std::env::args().next().unwrap_or_else(|| "ingram".to_owned());
-    let flag = match &config.settings.database_url {
-        // The address can hold a password: the variable does without it on the command line.
-        Some(_) => String::new(),
-        None => format!(" --data {}", config.settings.data.display()),
-    };
+    let next = next::step(&program, config);
     tracing::info!(
         url,
         data = place,
         providers,
-        "Serving {url}, data in {place}, provider keys: {providers}. Next: export IC_TOKEN=$({program} token create \
-         --admin{flag})"
+        "Serving {url}{everywhere}, data in {place}, provider keys: {providers}. {next}"
     );
 }
 

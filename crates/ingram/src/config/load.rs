@@ -65,14 +65,15 @@ pub(super) fn settings(
     Err(Invalid(faults.iter().map(|fault| fault.in_words(&places)).collect()))
 }
 
+/// Returns the configuration file that a flag or a variable names.
+pub(super) fn named_file(environment: &Environment, overrides: &Overrides) -> Option<PathBuf> {
+    overrides.config.clone().or_else(|| environment.get(CONFIG).map(PathBuf::from))
+}
+
 /// Finds the configuration file. The one with the usual name may be missing, one that is named may not.
 fn file(environment: &Environment, overrides: &Overrides) -> Result<Option<PathBuf>, Invalid> {
-    let by_variable = environment.get(CONFIG).map(PathBuf::from);
-    let (named, by) = match &overrides.config {
-        Some(path) => (Some(path.clone()), "--config"),
-        None => (by_variable, CONFIG),
-    };
-    match named {
+    let by = if overrides.config.is_some() { "--config" } else { CONFIG };
+    match named_file(environment, overrides) {
         Some(path) if path.is_file() => Ok(Some(path)),
         Some(path) => Err(Invalid::one(format!("{by}: there is no file {}", path.display()))),
         None => Ok(Some(PathBuf::from(FILE)).filter(|path| path.is_file())),

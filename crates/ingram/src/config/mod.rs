@@ -141,6 +141,8 @@ pub struct Config {
     pub settings: Settings,
     pub places: Places,
     pub hosted: HostedKeys,
+    /// The configuration file that was named. The one with the usual name is found without that.
+    pub file: Option<PathBuf>,
 }
 
 impl Config {
@@ -148,7 +150,8 @@ impl Config {
     pub fn load(environment: &Environment, overrides: &Overrides) -> Result<Self, Invalid> {
         let (mut settings, places) = load::settings(environment, overrides)?;
         hosted::find_search_key(environment, &mut settings.tools.search);
-        Ok(Self { settings, places, hosted: hosted::keys(environment)? })
+        let file = load::named_file(environment, overrides);
+        Ok(Self { settings, places, hosted: hosted::keys(environment)?, file })
     }
 }
 

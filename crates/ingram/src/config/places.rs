@@ -1,6 +1,7 @@
 //! Where settings came from, in words for the messages that say what is wrong with one.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use figment::{Figment, Metadata};
 
@@ -8,13 +9,21 @@ use super::names;
 
 /// Where each setting came from that something sets: a file, a variable or a flag.
 #[derive(Clone, Debug, Default)]
-pub struct Places(BTreeMap<String, String>);
+pub struct Places(BTreeMap<String, Origin>);
+
+/// Where one setting came from.
+#[derive(Clone, Debug)]
+struct Origin {
+    label: String,
+    is_file: bool,
+}
 
 impl Places {
     pub(super) fn of(figment: &Figment) -> Self {
         let named = |name: String| {
-            let label = label(&place(figment.find_metadata(&name)?), &name);
-            Some((name, label))
+            let metadata = figment.find_metadata(&name)?;
+            let (label, is_file) = (label(&place(metadata), &name), file(metadata).is_some());
+            Some((name, Origin { label, is_file }))
         };
         Self(names::all().into_iter().filter_map(named).collect())
     }
@@ -22,13 +31,22 @@ impl Places {
     /// Names a setting by the place that has set it, as the beginning of a message: `INGRAM_LISTEN`, `--listen`,
     /// or the file with the setting. A setting that has its default is named alone.
     pub(crate) fn label(&self, setting: &str) -> String {
-        self.0.get(setting).cloned().unwrap_or_else(|| format!("`{setting}`"))
+        self.0.get(setting).map_or_else(|| format!("`{setting}`"), |origin| origin.label.clone())
     }
+
+    /// Tells whether a setting came from the configuration file.
+    pub(crate) fn is_in_file(&self, setting: &str) -> bool {
+        self.0.get(setting).is_some_and(|origin| origin.is_file)
+    }
+}
+
+fn file(metadata: &Metadata) -> Option<&Path> {
+    metadata.source.as_ref().and_then(|source| source.file_path())
 }
 
 /// Names a place: the path of the file, the variable or the flag.
 pub(super) fn place(metadata: &Metadata) -> String {
-    match metadata.source.as_ref().and_then(|source| source.file_path()) {
+    match file(metadata) {
         Some(path) => path.display().to_string(),
         None => metadata.name.to_string(),
     }

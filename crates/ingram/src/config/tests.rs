@@ -208,6 +208,8 @@ fn a_setting_is_named_by_the_last_place_that_has_set_it() {
     assert_eq!(places.label("scripts"), "INGRAM_SCRIPTS");
     assert_eq!(places.label("metrics_token"), "IC_METRICS_TOKEN: `metrics_token`");
     assert_eq!(places.label("log"), "`log`", "nothing has set it");
+    let in_file = ["listen", "data", "scripts", "metrics_token", "log"].map(|name| places.is_in_file(name));
+    assert_eq!(in_file, [true, false, false, false, false]);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "all of this is a test, its helpers too")]
 
+mod next;
+
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -32,7 +34,11 @@ struct Process {
 
 impl Process {
     fn start(folder: &Path, line: &str) -> Self {
-        let mut child = ingram(folder, line).stderr(Stdio::piped()).spawn().unwrap();
+        Self::start_with(&mut ingram(folder, line))
+    }
+
+    fn start_with(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
         let mut process = Self { child, log, url: String::new(), start: serde_json::Value::Null };
         while process.url.is_empty() {
