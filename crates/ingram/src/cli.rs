@@ -27,11 +27,12 @@ pub enum Command {
         #[command(subcommand)]
         command: TokenCommand,
     },
-    /// Check configuration, address, keys, database, clock and providers, and say what to do about what is wrong.
+    /// Check configuration, address, data folder, keys, database, clock and providers, and say what to do about what is wrong.
+    /// Nothing is changed, and a server may run meanwhile.
     Doctor {
         #[command(flatten)]
         place: Place,
-        /// Also look whether each provider with a key can be reached. Sends one request to each, without the key.
+        /// Also look whether each provider with a key can be reached and takes it. Sends one request to each, which costs nothing.
         #[arg(long)]
         online: bool,
     },

@@ -91,7 +91,7 @@ pub(crate) async fn look_for_lost_key(config: &Config) -> anyhow::Result<()> {
     let settings = &config.settings;
     let path = settings.master_key_path();
     let is_given = settings.master_key.is_some() || settings.master_key_file.is_some();
-    if is_given || settings.database_url.is_none() || path.exists() {
+    if is_given || settings.database_url.is_none() || !matches!(path.try_exists(), Ok(false)) {
         return Ok(());
     }
     let has_key = store::bootstrap::has_master_key(&settings.database()).await;

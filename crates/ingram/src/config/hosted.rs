@@ -15,6 +15,11 @@ const VARIABLES: [(Provider, &str, &str); 3] = [
     (Provider::Gemini, "GEMINI_API_KEY", "GEMINI_BASE_URL"),
 ];
 
+/// Returns the variable that the server's own key for a provider is in.
+pub(crate) fn key_variable(provider: Provider) -> Option<&'static str> {
+    VARIABLES.iter().find(|(of, ..)| *of == provider).map(|(_, key, _)| *key)
+}
+
 pub(super) fn keys(environment: &Environment) -> Result<HostedKeys, Invalid> {
     let mut keys = HostedKeys::new();
     for (provider, key, base_url) in VARIABLES {

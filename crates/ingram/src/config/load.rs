@@ -10,7 +10,8 @@ use figment::{Figment, Metadata, Profile, Provider};
 
 use super::{Environment, Places, Settings, bounds, hosted, names, places};
 
-const FILE: &str = "ingram.toml";
+/// The configuration file that is read where none is named.
+pub(crate) const FILE: &str = "ingram.toml";
 const PREFIX: &str = "INGRAM_";
 /// Names the configuration file; the only variable that is no setting.
 const CONFIG: &str = "INGRAM_CONFIG";

@@ -26,7 +26,9 @@ use serde::{Deserialize, Deserializer, de};
 use store::{DbOptions, Location};
 
 pub use environment::Environment;
+pub(crate) use hosted::key_variable;
 pub use listen::Listen;
+pub(crate) use load::FILE;
 pub use load::{Invalid, Overrides};
 pub use places::Places;
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "all of this is a test, its helpers too")]
 
+mod doctor;
 mod next;
 
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -166,25 +167,6 @@ fn a_host_without_an_address_ends_the_start_and_is_found_by_the_doctor() {
     assert_eq!(code, 1, "{out}");
     assert!(out.contains(&format!("WRONG listen        ingram.toml: `listen`: {missing}")), "{out}");
     assert_eq!(output(folder.path(), "token create --admin").0, 0, "a token needs no address");
-}
-
-#[test]
-fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
-    let folder = tempfile::tempdir().unwrap();
-    let (code, out, _) = output(folder.path(), "doctor");
-    assert_eq!(code, 0, "{out}");
-    assert!(out.contains("not there yet") && out.contains("ok    listen        127.0.0.1:8080"), "{out}");
-    assert!(!folder.path().join("data").exists(), "a look changes nothing");
-
-    output(folder.path(), "token create --admin");
-    let (code, out, _) = output(folder.path(), "doctor");
-    assert_eq!(code, 0, "{out}");
-    assert!(out.contains("ok    database      read and written, schema version"), "{out}");
-
-    std::fs::remove_file(folder.path().join("data/master.key")).unwrap();
-    let (code, out, _) = output(folder.path(), "doctor");
-    assert_eq!(code, 1, "{out}");
-    assert!(out.contains("WRONG master key") && out.contains("restore the key file"), "{out}");
 }
 
 /// Opens a database as it is, to make it one of another program.

@@ -132,7 +132,9 @@ impl Db {
     /// Opens the database and does to its schema what `upgrade` allows.
     pub async fn open_with(options: &DbOptions, upgrade: Upgrade) -> Result<Self, DbError> {
         let db = match &options.location {
-            Location::Sqlite(path) => Self(Engine::Sqlite(sqlite::Sqlite::open(path, options).await?)),
+            Location::Sqlite(path) => {
+                Self(Engine::Sqlite(sqlite::Sqlite::open(path, options, upgrade).await?))
+            }
             Location::Postgres(url) => Self(Engine::Postgres(postgres::Postgres::open(url, options).await?)),
         };
         migrate::run(&db, migrate::MIGRATIONS, upgrade).await?;

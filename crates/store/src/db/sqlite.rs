@@ -20,7 +20,7 @@ use tokio::runtime::RuntimeFlavor;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::remembered::{Question, Remembered};
-use super::{Batch, DbError, DbOptions, Outcome, Row, Value, checkpoint};
+use super::{Batch, DbError, DbOptions, Outcome, Row, Upgrade, Value, checkpoint};
 pub(super) use faults::translate;
 use writer::{Job, Writer, given_up, write_group, write_loop};
 
@@ -48,7 +48,7 @@ struct Readers {
 }
 
 impl Sqlite {
-    pub(super) async fn open(path: &Path, options: &DbOptions) -> Result<Self, DbError> {
+    pub(super) async fn open(path: &Path, options: &DbOptions, upgrade: Upgrade) -> Result<Self, DbError> {
         let (writer, jobs) = mpsc::channel(options.queue.max(1));
         let path = path.to_owned();
         let writer_path = path.clone();
@@ -63,7 +63,7 @@ impl Sqlite {
         };
         std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || match open_writer(&writer_path) {
+            .spawn(move || match open_writer(&writer_path, upgrade) {
                 Ok((connection, checkpoints)) => {
                     *lock(&own.writing) = Some(connection);
                     let _ = opened.send(Ok(()));
@@ -230,10 +230,10 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// Opens a connection that may write. Its log is not copied by its own commits.
 pub(super) fn open_writable(path: &Path) -> Result<Connection, DbError> {
     let connection = Connection::open(path).map_err(|error| translate(&error))?;
-    // Acknowledged means on disk: WAL with a sync on each commit.
+    // Acknowledged means on disk: with the log of writes that `open_writer` asks for, a sync on each commit.
     connection
         .execute_batch(
-            "pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on; pragma busy_timeout = 5000; \
+            "pragma synchronous = full; pragma foreign_keys = on; pragma busy_timeout = 5000; \
              pragma secure_delete = on; pragma wal_autocheckpoint = 0; pragma temp_store = memory; pragma cache_size = -8000;",
         )
         .map_err(|error| translate(&error))?;
@@ -251,8 +251,12 @@ fn keep_statements(connection: &Connection) -> Result<(), DbError> {
     Ok(())
 }
 
-fn open_writer(path: &Path) -> Result<(Connection, JoinHandle<Connection>), DbError> {
+fn open_writer(path: &Path, upgrade: Upgrade) -> Result<(Connection, JoinHandle<Connection>), DbError> {
     let mut connection = open_writable(path)?;
+    if upgrade != Upgrade::Never {
+        // The file keeps this: whoever only looks at a backup must not change it.
+        connection.execute_batch("pragma journal_mode = wal").map_err(|error| translate(&error))?;
+    }
     let checkpoints = checkpoint::keep_short(&mut connection, path)?;
     Ok((connection, checkpoints))
 }
