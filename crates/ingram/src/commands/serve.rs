@@ -16,7 +16,14 @@ pub(super) async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     // Before anything is built, so that no signal finds the process without an ear for it.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     raise_file_limit();
-    let server = Server::build(&config).await?;
+    let server = tokio::select! {
+        server = Box::pin(Server::build(&config)) => server?,
+        // A database that is silent, or whose schema takes long to bring up to date, must not keep who wants to stop.
+        () = told(&mut terminate, &mut interrupt) => {
+            tracing::info!("Told to stop before the server had started: stopped.");
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     announce(&config, &server);
 
     let shutdown = CancellationToken::new();

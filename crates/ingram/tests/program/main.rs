@@ -5,7 +5,7 @@
 mod doctor;
 mod next;
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -107,6 +107,53 @@ fn a_server_that_is_told_to_stop_ends_well() {
         assert_eq!(code, Some(0), "{log}");
         assert!(log.contains("The server has stopped."), "{log}");
     }
+}
+
+#[test]
+fn a_server_that_is_told_to_stop_twice_ends_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = ingram(folder.path(), "serve --listen 127.0.0.1:0");
+    let mut server = Process::start_with(command.env("INGRAM_SERVER_CLOSE_MS", "60000"));
+    let (_, token, _) = output(folder.path(), "token create --admin");
+    // A client in the middle of its request holds the server up.
+    let mut client = std::net::TcpStream::connect(server.url.trim_start_matches("http://")).unwrap();
+    let head = format!(
+        "POST /v1/tenant/tokens HTTP/1.1\r\nhost: a\r\nic-api-version: 2026-05-01\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
+         content-length: 9\r\nexpect: 100-continue\r\n\r\n",
+        token.trim_end()
+    );
+    client.write_all(head.as_bytes()).unwrap();
+    let mut goes_on = [0; 12];
+    client.read_exact(&mut goes_on).unwrap();
+    assert_eq!(&goes_on, b"HTTP/1.1 100");
+    server.signal("TERM");
+    let mut line = String::new();
+    while !line.contains("Shutting down") {
+        line.clear();
+        assert_ne!(server.log.read_line(&mut line).unwrap(), 0, "it ended");
+    }
+    server.signal("INT");
+    let (code, log) = server.end();
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("told to stop twice"), "{log}");
+}
+
+#[test]
+fn a_server_that_waits_for_its_database_can_be_told_to_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    // It takes connections, and says nothing on them.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://me@{}/name", silent.local_addr().unwrap());
+    let mut command = ingram(folder.path(), &format!("serve --listen 127.0.0.1:0 --database-url {url}"));
+    command.env("INGRAM_DATABASE_WAIT_MS", "60000").env("INGRAM_MASTER_KEY", "07".repeat(32));
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let log = BufReader::new(child.stderr.take().unwrap());
+    let mut server = Process { child, log, url: String::new(), start: serde_json::Value::Null };
+    let _connection = silent.accept().unwrap();
+    server.signal("TERM");
+    let (code, log) = server.end();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("Told to stop before the server had started"), "{log}");
 }
 
 #[test]
