@@ -85,7 +85,10 @@ fn file(environment: &Environment, overrides: &Overrides) -> Result<Option<PathB
 fn variables(environment: &Environment) -> Result<Vec<One>, Invalid> {
     let names = names::all();
     let mut ones = Vec::new();
-    let mut unknown = Vec::new();
+    // Left out, it would be as if it had been set to nothing: another folder, another database.
+    let unreadable = environment.unreadable().iter().filter(|variable| variable.starts_with(PREFIX));
+    let mut wrong: Vec<_> =
+        unreadable.map(|variable| format!("{variable}: expected a text in Unicode (UTF-8)")).collect();
     if let Some(token) = environment.get(METRICS_TOKEN) {
         ones.push(One::text(METRICS_TOKEN, "metrics_token", token));
     }
@@ -97,10 +100,10 @@ fn variables(environment: &Environment) -> Result<Vec<One>, Invalid> {
             }
             Some(name) => ones.push(One::text(variable, name, text)),
             None if variable == CONFIG => {}
-            None => unknown.push(format!("{variable}: there is no such setting; see docs/configuration.md")),
+            None => wrong.push(format!("{variable}: there is no such setting; see docs/configuration.md")),
         }
     }
-    if unknown.is_empty() { Ok(ones) } else { Err(Invalid(unknown)) }
+    if wrong.is_empty() { Ok(ones) } else { Err(Invalid(wrong)) }
 }
 
 fn flags(overrides: &Overrides) -> impl Iterator<Item = One> {
@@ -222,6 +225,13 @@ impl Fault {
 /// Checks what depends on more than one setting, or on more than the form of one.
 fn check(settings: &Settings) -> Vec<Fault> {
     let mut faults = Vec::new();
+    let paths = [
+        ("data", Some(&settings.data)),
+        ("master_key_file", settings.master_key_file.as_ref()),
+        ("scripts", settings.scripts.as_ref()),
+    ];
+    let empty = paths.into_iter().filter(|(_, path)| path.is_some_and(|path| path.as_os_str().is_empty()));
+    faults.extend(empty.map(|(setting, _)| Fault::of(setting, "expected a path, found nothing")));
     if settings.master_key.is_some() && settings.master_key_file.is_some() {
         faults.push(Fault {
             settings: vec!["master_key", "master_key_file"],

@@ -109,6 +109,15 @@ fn a_value_that_is_out_of_bounds_names_where_it_came_from() {
         &[("INGRAM_TOOLS_SEARCH_BASE_URL", "host")],
         &[&format!("INGRAM_TOOLS_SEARCH_BASE_URL: {search}")],
     );
+    let path = "expected a path, found nothing";
+    check(
+        "data = \"\"\nscripts = \"\"\nmaster_key_file = \"\"",
+        &[("INGRAM_SCRIPTS", "")],
+        &["data", "master_key_file", "scripts"]
+            .map(|name| format!("DIR/ingram.toml: `{name}`: {path}"))
+            .each_ref()
+            .map(String::as_str),
+    );
     let log = "expected a level such as info, or directives such as info,engine=debug";
     check("log = \"a=b=c\"", &[], &[&format!("DIR/ingram.toml: `log`: {log}")]);
     check("", &[("INGRAM_LOG", "a=b=c")], &[&format!("INGRAM_LOG: {log}")]);

@@ -175,6 +175,20 @@ fn a_setting_that_is_wrong_ends_the_start() {
 }
 
 #[test]
+fn a_setting_that_is_nothing_or_no_text_is_not_passed_over() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let empty = ingram(folder.path(), "token create --admin").args(["--data", ""]).output().unwrap();
+    assert!(String::from_utf8(empty.stderr).unwrap().contains("--data: expected a path, found nothing"));
+    let mut command = ingram(folder.path(), "token create --admin");
+    let output = command.env("INGRAM_DATA", std::ffi::OsStr::from_bytes(b"d\xff")).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(log.contains("INGRAM_DATA: expected a text in Unicode"), "{log}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is made in another place");
+}
+
+#[test]
 fn every_command_names_where_a_wrong_value_came_from() {
     let folder = tempfile::tempdir().unwrap();
     for line in ["serve --listen 127.0.0.1:0", "token create --admin", "doctor"] {
