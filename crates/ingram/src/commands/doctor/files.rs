@@ -30,13 +30,16 @@ pub(super) fn examine(settings: &Settings) -> Vec<Finding> {
         return vec![wrong(check, format!("{path} is no folder; choose another with --data"))];
     }
     let mode = metadata.permissions().mode() & 0o777;
-    let folder = if mode & 0o077 != 0 {
+    let folder = if mode & 0o007 != 0 {
         wrong(check, format!("{path} is open to others (mode {mode:03o}); run: chmod 700 {path}"))
     } else if access(&settings.data, Access::WRITE_OK | Access::EXEC_OK).is_err() {
         wrong(
             check,
             format!("{path} cannot be written; look as the user that the server runs as, who must own it"),
         )
+    } else if mode & 0o070 != 0 {
+        // Volumes of clusters are their group's. The key is its owner's alone, and what people say is sealed with it.
+        note(check, format!("{path} is open to its group (mode {mode:03o}); better: chmod 700 {path}"))
     } else {
         fine(check, path)
     };
@@ -120,8 +123,9 @@ mod tests {
             examine(&settings).swap_remove(0).verdict
         };
         assert!(
-            matches!(verdict(0o750), Verdict::Wrong(text) if text.contains("mode 750") && text.contains("chmod 700"))
+            matches!(verdict(0o755), Verdict::Wrong(text) if text.contains("mode 755") && text.contains("chmod 700"))
         );
+        assert!(matches!(verdict(0o770), Verdict::Note(text) if text.contains("its group")));
         assert!(matches!(verdict(0o700), Verdict::Fine(_)));
     }
 }
