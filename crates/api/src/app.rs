@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     /// Tokens whose signature was checked, by their hash.
     pub(crate) signatures: Cache<[u8; 32], Arc<Verified>>,
     pub(crate) admission: Admission,
+    /// What is done outside of the database under a key, and goes on when its request has gone.
+    pub(crate) outside: Admission,
     pub(crate) rate_limit: Option<RateLimit>,
     /// Archives that may be made at once.
     pub(crate) exports: Arc<Semaphore>,
@@ -50,6 +52,7 @@ impl App {
         let shared = Shared {
             signatures,
             admission: Admission::new(options.max_requests),
+            outside: Admission::new(options.max_requests),
             rate_limit: RateLimit::per_minute(options.requests_per_minute),
             exports: Arc::new(Semaphore::new(options.max_exports.min(Semaphore::MAX_PERMITS))),
             metrics,
@@ -67,5 +70,6 @@ impl App {
     /// Refuses requests from now on: the server shuts down. What was admitted goes on.
     pub fn drain(&self) {
         self.shared.admission.close();
+        self.shared.outside.close();
     }
 }

@@ -129,6 +129,11 @@ impl Engine {
         self.inner.closing.is_cancelled()
     }
 
+    /// Waits until a shutdown has waited long enough: what is under way must end now.
+    pub async fn drained(&self) {
+        self.inner.drained.cancelled().await;
+    }
+
     /// Lets a task run on its own; a shutdown waits for it as it does for runs.
     pub fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) {
         self.inner.tasks.spawn(task);

@@ -13,9 +13,9 @@ pub const GUARD: &str = "idempotency_key";
 
 /// How long a key is remembered, in seconds.
 const LIFE: i64 = 24 * 60 * 60;
-/// How long a request that was begun holds its key, in seconds: longer than any call of it may take, so that only one
-/// whose process died is given up.
-const AT_WORK: i64 = 15 * 60;
+/// How long a request that was begun holds its key, in seconds. Whoever begins one ends it before, so that only one whose
+/// process died is given up.
+pub const AT_WORK: i64 = 15 * 60;
 /// How many expired keys one batch forgets.
 const CHUNK: usize = 1_000;
 
@@ -147,9 +147,9 @@ impl ServerStore {
         Ok(Some(Remembered { fingerprint, run: row.get(1)?, answer }))
     }
 
-    /// Takes a key for a request that has its effect outside of the database. Returns false when it is taken already.
-    pub async fn begin(&self, key: &IdempotencyKey) -> Result<bool, Error> {
-        let now = self.store.ids().now();
+    /// Takes a key from `now` on, for a request that has its effect outside of the database. Returns false when it is taken
+    /// already.
+    pub async fn begin(&self, key: &IdempotencyKey, now: Timestamp) -> Result<bool, Error> {
         let mut batch = Batch::new();
         batch.exec(
             "insert into idempotency_keys (scope, fingerprint, created_at) values ($1, $2, $3) \
@@ -162,12 +162,13 @@ impl ServerStore {
         Ok(self.store.db().commit(batch).await?.rows(0).len() == 1)
     }
 
-    /// Frees a key that was taken, because its request came to nothing.
-    pub async fn give_up(&self, key: &IdempotencyKey) -> Result<(), Error> {
+    /// Frees a key that was taken at that moment, because its request came to nothing.
+    pub async fn give_up(&self, key: &IdempotencyKey, begun_at: Timestamp) -> Result<(), Error> {
         let mut batch = Batch::new();
         batch.exec(
-            "delete from idempotency_keys where scope = $1 and fingerprint = $2 and run_id is null and status is null",
-            params![key.scope, key.fingerprint],
+            "delete from idempotency_keys where scope = $1 and fingerprint = $2 and created_at = $3 \
+             and run_id is null and status is null",
+            params![key.scope, key.fingerprint, begun_at],
         );
         self.store.db().commit(batch).await?;
         Ok(())

@@ -4,11 +4,16 @@
 //! that batch to [`Once::lost`], because the same request may have been faster elsewhere. What has its effect outside of the
 //! database is done [`Once::alone`].
 
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
 use domain::ids::{Id as _, RunId, SmithId};
 use domain::principals::Principal;
 use domain::{Code, Problem};
+use engine::Engine;
+use futures::FutureExt as _;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{HeaderName, StatusCode};
@@ -16,6 +21,7 @@ use serde::Serialize;
 use store::Store;
 use store::idempotency::{GUARD, IdempotencyKey, Remember, Remembered};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::app::App;
 use crate::errors::ApiError;
@@ -23,6 +29,8 @@ use crate::errors::ApiError;
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const LONGEST: usize = 255;
+/// How long what is done under a key may take: less than [`store::idempotency::AT_WORK`], when the key is given away.
+const LONGEST_WORK: Duration = Duration::from_secs(14 * 60);
 
 /// The key that a request came with, if it came with one, and the route that it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,30 +165,49 @@ impl Once {
         work: impl Future<Output = Result<Answer, Problem>> + Send + 'static,
     ) -> Result<Response, ApiError> {
         let Some(key) = self.key else { return Ok(work.await?.into_response()) };
-        if !self.store.server().begin(&key).await? {
-            // Between the two looks it may have come to nothing.
-            return self.replay().await?.ok_or_else(|| Problem::internal().into());
-        }
+        let place = app.shared.outside.enter()?;
         let (tell, told) = oneshot::channel();
+        let engine = app.engine.clone();
         // In a task of its own: what was begun comes to its end, also when its caller goes away.
         app.engine.spawn(async move {
+            let _place = place;
             // Nobody may be listening any more.
-            let _ = tell.send(self.kept(&key, work.await).await);
+            let _ = tell.send(Box::pin(self.done(&engine, key, work)).await);
         });
-        Ok(told.await.map_err(|_| Problem::internal())??.into_response())
+        told.await.map_err(|_| Problem::internal())?
     }
 
-    async fn kept(&self, key: &IdempotencyKey, outcome: Result<Answer, Problem>) -> Result<Answer, Problem> {
-        match outcome {
-            Ok(answer) => {
-                self.keep(&answer).await?;
-                Ok(answer)
-            }
-            Err(problem) => {
-                self.store.server().give_up(key).await?;
-                Err(problem)
-            }
+    async fn done(
+        &self,
+        engine: &Engine,
+        key: IdempotencyKey,
+        work: impl Future<Output = Result<Answer, Problem>>,
+    ) -> Result<Response, ApiError> {
+        let server = self.store.server();
+        let begun_at = self.store.ids().now();
+        if !server.begin(&key, begun_at).await? {
+            // Where the other request has come to nothing since then, this one would have to be sent again anyway.
+            return Ok(self.replay().await?.ok_or_else(at_work)?);
         }
+        let work = AssertUnwindSafe(timeout(LONGEST_WORK, work)).catch_unwind();
+        let outcome = tokio::select! {
+            worked = work => match worked {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(_)) => Err(broken_off()),
+                // The panic has been told where it happened.
+                Err(_) => Err(Problem::internal()),
+            },
+            () = engine.drained() => Err(broken_off()),
+        };
+        // What was done is done: a database that fails now must not make it look as if it had not been.
+        let noted = match &outcome {
+            Ok(answer) => self.keep(answer).await,
+            Err(_) => server.give_up(&key, begun_at).await,
+        };
+        if let Err(error) = noted {
+            tracing::error!(error = %error, "What came of a request could not be kept for its idempotency key.");
+        }
+        Ok(outcome?.into_response())
     }
 
     /// Keeps the answer to a request whose effect was stored without it, or that had none.
@@ -200,14 +227,22 @@ fn earlier(remembered: Remembered) -> Result<Earlier, Problem> {
     if let Some(run) = remembered.run {
         return Ok(Earlier::Run(run));
     }
-    let Some((status, body)) = remembered.answer else {
-        let message = "The request with this key is still at work. Ask again shortly.";
-        return Err(Problem::new(Code::IdempotencyInProgress, message).at("Idempotency-Key"));
-    };
+    let Some((status, body)) = remembered.answer else { return Err(at_work()) };
     let status = StatusCode::from_u16(status).map_err(|_| Problem::internal())?;
     let mut response = Answer { status, body, smith: None }.into_response();
     mark_as_replayed(&mut response);
     Ok(Earlier::Answer(response))
+}
+
+fn at_work() -> Problem {
+    let message = "The request with this key is still at work. Ask again shortly.";
+    Problem::new(Code::IdempotencyInProgress, message).at("Idempotency-Key")
+}
+
+fn broken_off() -> Problem {
+    let message =
+        "The call took too long, or the server was stopped meanwhile: whether it was done is not known.";
+    Problem::new(Code::InternalError, message)
 }
 
 /// Says in an answer's head that its request had its effect earlier.
@@ -265,6 +300,11 @@ mod tests {
         }
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
         Idempotency::from_request_parts(&mut parts, &()).await
+    }
+
+    #[test]
+    fn work_ends_before_its_key_is_given_away() {
+        assert!(i64::try_from(LONGEST_WORK.as_secs()).unwrap() < store::idempotency::AT_WORK);
     }
 
     #[tokio::test]

@@ -1,19 +1,21 @@
 //! Who gets in: a bounded number of requests at once, and none while the server shuts down.
 
+use std::sync::Arc;
+
 use domain::{Code, Problem};
-use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 /// Counts the requests whose answer has not begun yet.
-pub(crate) struct Admission(Semaphore);
+pub(crate) struct Admission(Arc<Semaphore>);
 
 impl Admission {
     pub(crate) fn new(requests: usize) -> Self {
-        Self(Semaphore::new(requests.clamp(1, Semaphore::MAX_PERMITS)))
+        Self(Arc::new(Semaphore::new(requests.clamp(1, Semaphore::MAX_PERMITS))))
     }
 
     /// Lets a request in, until the returned permit is dropped.
-    pub(crate) fn enter(&self) -> Result<SemaphorePermit<'_>, Problem> {
-        self.0.try_acquire().map_err(|error| {
+    pub(crate) fn enter(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.0).try_acquire_owned().map_err(|error| {
             let message = match error {
                 TryAcquireError::NoPermits => {
                     "The server has as many requests as it can handle. Retry shortly."

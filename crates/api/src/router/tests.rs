@@ -47,14 +47,29 @@ async fn bug(_: Caller) -> String {
     panic!("a secret detail")
 }
 
+/// Breaks outside of the database.
+#[utoipa::path(post, path = "/v1/things/break", operation_id = "things.break", responses((status = 200, body = Object)))]
+async fn break_outside(
+    caller: Caller,
+    State(app): State<App>,
+    idempotency: Idempotency,
+    body: JsonBody,
+) -> Result<Response, ApiError> {
+    let once = idempotency.once(&app, &caller, body.fingerprint());
+    once.alone(&app, Box::pin(async { panic!("a secret detail") })).await
+}
+
 #[utoipa::path(get, path = "/v1/models", operation_id = "lenient", responses((status = 200, body = Object)))]
 async fn lenient(_: Caller) -> Json<Value> {
     Json(json!({"object": "list", "data": []}))
 }
 
 fn example(app: App) -> Router {
-    let native =
-        OpenApiRouter::new().routes(routes!(things, create)).routes(routes!(thing)).routes(routes!(bug));
+    let native = OpenApiRouter::new()
+        .routes(routes!(things, create))
+        .routes(routes!(thing))
+        .routes(routes!(break_outside))
+        .routes(routes!(bug));
     assemble(app, Parts::of(native, OpenApiRouter::new().routes(routes!(lenient)), open::routes()))
 }
 
@@ -90,6 +105,22 @@ async fn a_token_decides_who_may_call() {
             server.call(&organization, Method::GET, &path, Value::Null).await.code(),
             "tenant_token_required"
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn work_under_a_key_that_breaks_leaves_the_key_free() {
+    both(options(), async |server| {
+        let token = server.admin_token().await;
+        for _ in 0..2 {
+            let request = request("POST", "/v1/things/break")
+                .header("authorization", format!("Bearer {token}"))
+                .header("idempotency-key", "k");
+            let reply = server.send(request.body(Body::empty()).unwrap()).await;
+            assert_eq!((reply.status.as_u16(), reply.code()), (500, "internal_error"));
+            assert!(!reply.text.contains("secret"), "{}", reply.text);
+        }
     })
     .await;
 }

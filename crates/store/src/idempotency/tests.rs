@@ -66,18 +66,20 @@ async fn a_key_that_is_taken_is_at_work_until_its_answer_is_kept_or_it_is_given_
         let clock = Driven::new();
         let store = open_at(location, &clock).await;
         let server = store.server();
-        assert!(server.begin(&key("k", 1)).await.unwrap());
-        assert!(!server.begin(&key("k", 1)).await.unwrap());
-        assert!(!server.begin(&key("k", 2)).await.unwrap());
+        assert!(server.begin(&key("k", 1), store.ids().now()).await.unwrap());
+        assert!(!server.begin(&key("k", 1), store.ids().now()).await.unwrap());
+        assert!(!server.begin(&key("k", 2), store.ids().now()).await.unwrap());
         let found = server.remembered(&key("k", 1)).await.unwrap().unwrap();
         assert!(found == Remembered { fingerprint: [1; 32], run: None, answer: None });
 
-        server.give_up(&key("k", 1)).await.unwrap();
+        server.give_up(&key("k", 1), store.ids().now().plus_seconds(1)).await.unwrap();
+        assert!(server.remembered(&key("k", 1)).await.unwrap().is_some(), "another request has taken it");
+        server.give_up(&key("k", 1), store.ids().now()).await.unwrap();
         assert!(server.remembered(&key("k", 1)).await.unwrap().is_none());
-        assert!(server.begin(&key("k", 2)).await.unwrap());
+        assert!(server.begin(&key("k", 2), store.ids().now()).await.unwrap());
         server.remember(&Remember::answer(key("k", 2), 200, b"done".to_vec())).await.unwrap();
-        assert!(!server.begin(&key("k", 2)).await.unwrap());
-        server.give_up(&key("k", 2)).await.unwrap();
+        assert!(!server.begin(&key("k", 2), store.ids().now()).await.unwrap());
+        server.give_up(&key("k", 2), store.ids().now()).await.unwrap();
         let kept = server.remembered(&key("k", 2)).await.unwrap().unwrap().answer;
         assert!(kept == Some((200, b"done".to_vec())), "an answer is not given up");
     })
@@ -90,15 +92,15 @@ async fn a_key_whose_process_died_at_work_is_free_again_after_a_while() {
         let clock = Driven::new();
         let store = open_at(location, &clock).await;
         let server = store.server();
-        assert!(server.begin(&key("k", 1)).await.unwrap());
+        assert!(server.begin(&key("k", 1), store.ids().now()).await.unwrap());
         clock.advance(AT_WORK - 1);
-        assert!(!server.begin(&key("k", 1)).await.unwrap());
+        assert!(!server.begin(&key("k", 1), store.ids().now()).await.unwrap());
         clock.advance(1);
         assert!(server.remembered(&key("k", 1)).await.unwrap().is_none());
-        assert!(server.begin(&key("k", 1)).await.unwrap());
+        assert!(server.begin(&key("k", 1), store.ids().now()).await.unwrap());
         server.remember(&Remember::answer(key("k", 1), 200, Vec::new())).await.unwrap();
         clock.advance(DAY);
-        assert!(server.begin(&key("k", 3)).await.unwrap());
+        assert!(server.begin(&key("k", 3), store.ids().now()).await.unwrap());
         let found = server.remembered(&key("k", 3)).await.unwrap().unwrap();
         assert!(found == Remembered { fingerprint: [3; 32], run: None, answer: None });
     })
