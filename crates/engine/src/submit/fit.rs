@@ -45,7 +45,7 @@ impl Engine {
         };
         match found.status.as_str() {
             "pending" => Ok(Before::Open { expires_at: found.expires_at }),
-            status if status == wanted => {
+            status if status == wanted || (found.was_withdrawn && wanted == "approved") => {
                 let thread_id = record.thread_id.clone();
                 Ok(Before::Decided(Submitted { thread_id, from: record.next_seq, repeats: true }))
             }

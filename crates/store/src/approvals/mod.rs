@@ -153,9 +153,9 @@ impl ApprovalChanges {
                 params![run, reason.as_str(), at],
             );
             for withdrawn in &self.withdrawn {
-                // Who had approved it has not rejected it.
+                // The decision stays, and does not count any more: see `shown_approval`.
                 batch.exec(
-                    "update approvals set status = 'rejected', resolution = $2, decision = null, resolved_at = $3 \
+                    "update approvals set status = 'rejected', resolution = $2, resolved_at = $3 \
                      where id = $4 and run_id = $1 and status = 'approved'",
                     params![run, reason.as_str(), at, *withdrawn],
                 );

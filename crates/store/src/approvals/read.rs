@@ -27,6 +27,8 @@ pub struct Approval {
     pub expires_at: Timestamp,
     pub created_at: Timestamp,
     pub resolved_at: Option<Timestamp>,
+    /// It was approved, and then rejected with its run before its call was made.
+    pub was_withdrawn: bool,
 }
 
 /// Which approvals a list shows.
@@ -94,7 +96,7 @@ impl ProjectStore {
         let smith: SmithId = row.get(2)?;
         let wrapped: Vec<u8> = row.get(10)?;
         let (request, decision): (Vec<u8>, Option<Vec<u8>>) = (row.get(5)?, row.get(6)?);
-        let place = id.as_bytes();
+        let (place, has_decision) = (id.as_bytes(), decision.is_some());
         let opened = self.store.seal_of(smith, &wrapped).and_then(|seal| {
             let request: ApprovalRequest = seal.open(REQUEST, &place, &request)?;
             let decision =
@@ -108,6 +110,9 @@ impl ProjectStore {
         let (request, decision) =
             opened.map_or((None, Decision::default()), |(request, decision)| (Some(request), decision));
         let resolution: Option<String> = row.get(4)?;
+        let was_withdrawn = resolution.is_some() && has_decision;
+        // Whoever had approved it has not rejected it.
+        let decision = if was_withdrawn { Decision::default() } else { decision };
         Ok(Approval {
             id,
             run: row.get(1)?,
@@ -120,6 +125,7 @@ impl ProjectStore {
             expires_at: row.get(7)?,
             created_at: row.get(8)?,
             resolved_at: row.get(9)?,
+            was_withdrawn,
         })
     }
 }

@@ -187,6 +187,8 @@ async fn ungated_calls_finish_first_and_one_rejection_keeps_every_gated_call_fro
         let other = server.admin().get(&path).await.expect(200);
         assert_eq!((&other["status"], &other["reason"]), (&json!("rejected"), &json!("run_ended")));
         assert_eq!(other["actor"], Value::Null, "whoever approved it has not rejected it");
+        let again = submit(&server, &smith, &paused, &decide(1, "approve")).await;
+        assert_eq!(again["stop_reason"], "approval_rejected", "who sends the approval again gets the record");
     })
     .await;
 }
