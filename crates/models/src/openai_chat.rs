@@ -9,5 +9,13 @@ mod encode;
 pub(crate) use decode::Decoder;
 pub(crate) use encode::encode;
 
-/// Under which name this adapter leaves data with a call: `reasoning_content`, as the server said it.
+use crate::call::Credentials;
+
+/// Under which name this adapter leaves data with a call: `reasoning_content` as the server said it, and which server that was.
 const OWN: &str = "openai_chat";
+
+/// Names the server. Servers of this kind do not know each other's fields, and some refuse what they do not know.
+pub(crate) fn server(credentials: &Credentials) -> String {
+    let address = credentials.base_url.as_deref().and_then(|base| egress::Url::parse(base.trim()).ok());
+    address.and_then(|address| address.host_str().map(str::to_owned)).unwrap_or_default()
+}

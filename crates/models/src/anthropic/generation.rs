@@ -9,7 +9,7 @@ impl Generation {
     pub(crate) fn of(model: &str) -> Self {
         // A date is a number too, but a long one.
         let number = |part: &str| part.parse().ok().filter(|_| part.len() <= 2);
-        let mut parts = model.split('-').skip_while(|part| number(part).is_none());
+        let mut parts = model.split(['-', '.']).skip_while(|part| number(part).is_none());
         let major = parts.next().and_then(number).unwrap_or(u32::MAX);
         Self(major, parts.next().and_then(number).unwrap_or(0))
     }
@@ -37,9 +37,10 @@ impl Generation {
         self < Self(4, 6)
     }
 
-    /// Takes a `tool_choice` that leaves no choice; later ones always think first, and refuse the call.
+    /// Takes a `tool_choice` that leaves no choice; later ones always think first, and refuse the call. What has no version may
+    /// be somebody else's model behind the same wire, and those take it.
     pub(crate) fn takes_forced_calls(self) -> bool {
-        self < Self(5, 1)
+        self < Self(5, 1) || self.0 == u32::MAX
     }
 
     /// Takes its thoughts back only behind the instructions and messages that it had them with.
@@ -79,6 +80,7 @@ mod tests {
         check("claude-sonnet-4-5-20250929", 4, 5);
         check("claude-sonnet-5", 5, 0);
         check("claude-fable-5-1", 5, 1);
+        check("anthropic/claude-sonnet-4.5", 4, 5);
         check("claude-something-preview", u32::MAX, 0);
     }
 }

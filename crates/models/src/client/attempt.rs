@@ -137,7 +137,8 @@ impl Call {
             Provider::Gemini => Box::new(gemini::Decoder::new(&self.request)),
             Provider::Openai => Box::new(openai::Decoder::default()),
             Provider::OpenaiCompatible | Provider::Scripted => {
-                Box::new(openai_chat::Decoder::new(&self.request))
+                let server = openai_chat::server(&self.credentials);
+                Box::new(openai_chat::Decoder::new(&self.request, server))
             }
         }
     }

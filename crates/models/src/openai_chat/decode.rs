@@ -24,6 +24,8 @@ pub(crate) struct Decoder {
     calls: Vec<Fragments>,
     /// What was said as `reasoning_content`: DeepSeek and Kimi refuse calls in whose past it is missing.
     thoughts: String,
+    /// Which server that is.
+    server: String,
     refused: bool,
     stop: Option<StopReason>,
     tokens: Tokens,
@@ -57,11 +59,12 @@ impl Fragments {
 }
 
 impl Decoder {
-    pub(crate) fn new(request: &Request) -> Self {
+    pub(crate) fn new(request: &Request, server: String) -> Self {
         Self {
             names: CallNames::after(request),
             calls: Vec::new(),
             thoughts: String::new(),
+            server,
             refused: false,
             stop: None,
             tokens: Tokens::default(),
@@ -164,8 +167,8 @@ impl Decoder {
         });
         let mut calls: Vec<_> = calls.collect();
         if let Some(first) = calls.first_mut().filter(|_| !self.thoughts.is_empty()) {
-            first.provider_data =
-                Some(json!({OWN: {"reasoning_content": std::mem::take(&mut self.thoughts)}}));
+            let thoughts = std::mem::take(&mut self.thoughts);
+            first.provider_data = Some(json!({OWN: {"reasoning_content": thoughts, "server": self.server}}));
         }
         closing(calls, stop, self.tokens)
     }

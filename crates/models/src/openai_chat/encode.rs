@@ -5,7 +5,7 @@ use domain::response_format::ResponseFormat;
 use http::header::AUTHORIZATION;
 use serde_json::{Map, Value, json};
 
-use super::OWN;
+use super::{OWN, server};
 use crate::call::{Attachment, Credentials, Request, Tool, ToolChoice, Turn};
 use crate::openai::effort_name;
 use crate::wire::{
@@ -33,7 +33,7 @@ pub(crate) fn encode(request: &Request, credentials: &Credentials) -> WireReques
     body.insert("model".into(), request.model.clone().into());
     body.insert("stream".into(), true.into());
     body.insert("stream_options".into(), json!({"include_usage": true}));
-    body.insert("messages".into(), messages(request).into());
+    body.insert("messages".into(), messages(request, &server(credentials)).into());
     if !request.tools.is_empty() {
         body.insert("tools".into(), request.tools.iter().map(tool).collect());
         body.insert("tool_choice".into(), tool_choice(&request.tool_choice));
@@ -60,15 +60,15 @@ pub(crate) fn encode(request: &Request, credentials: &Credentials) -> WireReques
     }
 }
 
-fn messages(request: &Request) -> Vec<Value> {
+fn messages(request: &Request, server: &str) -> Vec<Value> {
     let mut messages = Vec::new();
     let instructions = instructions_naming_json(request);
     if !instructions.is_empty() {
         messages.push(json!({"role": "system", "content": instructions}));
     }
     // A server that wants its thoughts back wants them with every answer of the conversation, and takes empty ones.
-    let thinks =
-        request.turns.iter().any(|turn| matches!(turn, Turn::ToolCall(call) if thoughts(call).is_some()));
+    let has_thoughts = |turn: &Turn| matches!(turn, Turn::ToolCall(call) if thoughts(call, server).is_some());
+    let thinks = request.turns.iter().any(has_thoughts).then_some(server);
     // An assistant's text and its calls are one message in this wire.
     let mut said: Option<Said<'_>> = None;
     for turn in &request.turns {
@@ -100,13 +100,13 @@ struct Said<'turn> {
 }
 
 impl Said<'_> {
-    fn message(self, thinks: bool) -> Value {
+    fn message(self, thinks: Option<&str>) -> Value {
         let mut message = Map::new();
         message.insert("role".into(), "assistant".into());
         let has_content = self.calls.is_empty() || !self.text.is_empty();
         message.insert("content".into(), if has_content { self.text.into() } else { Value::Null });
-        if thinks {
-            let thoughts = self.calls.iter().find_map(|call| thoughts(call)).unwrap_or_default();
+        if let Some(server) = thinks {
+            let thoughts = self.calls.iter().find_map(|call| thoughts(call, server)).unwrap_or_default();
             message.insert("reasoning_content".into(), thoughts.into());
         }
         let call = |call: &ToolCall| {
@@ -120,9 +120,10 @@ impl Said<'_> {
     }
 }
 
-/// Returns what the server thought before it made a call.
-fn thoughts(call: &ToolCall) -> Option<&str> {
-    own_data(call, OWN).and_then(|data| data.get("reasoning_content")).and_then(Value::as_str)
+/// Returns what this server thought before it made a call.
+fn thoughts<'call>(call: &'call ToolCall, server: &str) -> Option<&'call str> {
+    let own = own_data(call, OWN).filter(|own| text(own, "/server") == server)?;
+    own.get("reasoning_content").and_then(Value::as_str)
 }
 
 /// Adds words of the user. They join others of theirs right before them: the templates of Mistral's and Gemma's models refuse a
@@ -274,7 +275,8 @@ mod tests {
     #[test]
     fn thoughts_go_back_to_the_server_that_had_them() {
         let mut call = samples::call("a", "now", "{}");
-        call.provider_data = Some(json!({"openai_chat": {"reasoning_content": "Look at the clock."}}));
+        let own = json!({"reasoning_content": "Look at the clock.", "server": "api.deepseek.com"});
+        call.provider_data = Some(json!({ "openai_chat": own }));
         let turns = vec![
             samples::user("Hello"),
             Turn::Assistant { text: "Hello.".into() },
@@ -283,15 +285,18 @@ mod tests {
             samples::result("a", "now", "noon"),
         ];
         let mut request = Request { turns, ..samples::plain_request("deepseek-v4-pro") };
-        let messages = |request: &Request| encode(request, &samples::credentials()).body["messages"].clone();
-        let encoded = messages(&request);
+        let messages = |request: &Request, base: &str| {
+            let credentials = Credentials { base_url: Some(base.into()), ..samples::credentials() };
+            encode(request, &credentials).body["messages"].clone()
+        };
+        let encoded = messages(&request, "https://api.deepseek.com/v1");
         assert_eq!(encoded[1], json!({"role": "assistant", "content": "Hello.", "reasoning_content": ""}));
         assert_eq!(encoded[3]["reasoning_content"], "Look at the clock.");
 
+        let elsewhere = messages(&request, "https://api.example.com/v1").to_string();
+        assert!(!elsewhere.contains("reasoning_content"), "others do not know the field: {elsewhere}");
         request.turns[3] = Turn::ToolCall(samples::call("a", "now", "{}"));
-        assert!(
-            !messages(&request).to_string().contains("reasoning_content"),
-            "others do not know the field"
-        );
+        let unthinking = messages(&request, "https://api.deepseek.com/v1").to_string();
+        assert!(!unthinking.contains("reasoning_content"), "{unthinking}");
     }
 }

@@ -9,7 +9,7 @@ const TEXT: &str = include_str!("../../../tests/streams/chat_text.sse");
 const TOOLS: &str = include_str!("../../../tests/streams/chat_tools.sse");
 
 fn decoder() -> Decoder {
-    Decoder::new(&Request::default())
+    Decoder::new(&Request::default(), "api.deepseek.com".to_owned())
 }
 
 fn chunks(chunks: &[Value]) -> Result<Vec<Event>, Trouble> {
@@ -62,7 +62,7 @@ fn fragments_are_joined_and_calls_without_an_id_get_one() {
     );
     let request =
         Request { turns: vec![Turn::ToolCall(samples::call("call_1", "now", "{}"))], ..Request::default() };
-    let again = decode(TOOLS, || Decoder::new(&request)).unwrap();
+    let again = decode(TOOLS, || Decoder::new(&request, String::new())).unwrap();
     assert_eq!(again[1], Event::ToolCall(samples::call("call_2", "now", "{}")));
 }
 
@@ -107,7 +107,8 @@ fn the_first_call_keeps_the_thoughts() {
     ])
     .unwrap();
     let mut call = samples::call("a", "now", "{}");
-    call.provider_data = Some(json!({"openai_chat": {"reasoning_content": "Look it up."}}));
+    call.provider_data =
+        Some(json!({"openai_chat": {"reasoning_content": "Look it up.", "server": "api.deepseek.com"}}));
     assert_eq!(events[2], Event::ToolCall(call));
 }
 
