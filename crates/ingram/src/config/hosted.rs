@@ -15,6 +15,16 @@ const VARIABLES: [(Provider, &str, &str); 3] = [
     (Provider::Gemini, "GEMINI_API_KEY", "GEMINI_BASE_URL"),
 ];
 
+/// The variables of keys for searches.
+const BRAVE: &str = "BRAVE_API_KEY";
+const TAVILY: &str = "TAVILY_API_KEY";
+
+/// Tells whether anything is read from a variable here.
+pub(super) fn is_variable(name: &str) -> bool {
+    VARIABLES.iter().any(|(_, key, base_url)| [*key, *base_url].contains(&name))
+        || [BRAVE, TAVILY].contains(&name)
+}
+
 /// Returns the variable that the server's own key for a provider is in.
 pub(crate) fn key_variable(provider: Provider) -> Option<&'static str> {
     VARIABLES.iter().find(|(of, ..)| *of == provider).map(|(_, key, _)| *key)
@@ -39,8 +49,8 @@ pub(super) fn keys(environment: &Environment) -> Result<HostedKeys, Invalid> {
 /// Takes the key for searches from the variable of the provider's own tools, if it is set nowhere else.
 pub(super) fn find_search_key(environment: &Environment, search: &mut Search) {
     let variable = match search.provider {
-        Some(SearchProvider::Brave) => "BRAVE_API_KEY",
-        Some(SearchProvider::Tavily) => "TAVILY_API_KEY",
+        Some(SearchProvider::Brave) => BRAVE,
+        Some(SearchProvider::Tavily) => TAVILY,
         Some(SearchProvider::Searxng) | None => return,
     };
     if search.api_key.is_none() {

@@ -86,7 +86,10 @@ fn variables(environment: &Environment) -> Result<Vec<One>, Invalid> {
     let names = names::all();
     let mut ones = Vec::new();
     // Left out, it would be as if it had been set to nothing: another folder, another database.
-    let unreadable = environment.unreadable().iter().filter(|variable| variable.starts_with(PREFIX));
+    let is_ours = |variable: &&String| {
+        variable.starts_with(PREFIX) || *variable == METRICS_TOKEN || hosted::is_variable(variable)
+    };
+    let unreadable = environment.unreadable().iter().filter(is_ours);
     let mut wrong: Vec<_> =
         unreadable.map(|variable| format!("{variable}: expected a text in Unicode (UTF-8)")).collect();
     if let Some(token) = environment.get(METRICS_TOKEN) {

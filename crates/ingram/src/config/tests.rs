@@ -156,6 +156,8 @@ fn nought_is_taken_only_where_it_means_something() {
     assert_eq!(
         taken,
         [
+            "http.max_embedding_bytes",
+            "http.max_ui_template_bytes",
             "http.requests_per_minute",
             "http.signature_cache_seconds",
             "server.close_ms",
@@ -169,6 +171,7 @@ fn nought_is_taken_only_where_it_means_something() {
             "engine.context_tokens",
             "engine.context_turns",
             "engine.max_attachment_bytes",
+            "engine.max_schema_bytes",
             "engine.drain_ms",
             "models.backoff_base",
             "models.backoff_max",

@@ -53,13 +53,14 @@ fn the_doctor_finds_what_others_can_read_or_nobody_can() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ingram.toml");
     std::fs::write(&file, format!("master_key = \"{}\"\n", "07".repeat(32))).unwrap();
-    for (mode, code) in [(0o644, 1), (0o600, 0)] {
+    for (mode, code) in [(0o644, 1), (0o640, 0), (0o600, 0)] {
         std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
         let (ended, out, _) = output(folder.path(), "doctor");
         assert_eq!(ended, code, "{out}");
         let told =
-            "ingram.toml holds `master_key` and is open to others (mode 644); run: chmod 600 ingram.toml";
+            "ingram.toml holds `master_key` and is open to others (mode 644); run: chmod o= ingram.toml";
         assert_eq!(out.contains(told), code == 1, "{out}");
+        assert_eq!(out.contains("is open to its group (mode 640)"), mode == 0o640, "{out}");
         assert!(!out.contains("0707"), "{out}");
     }
     std::fs::remove_file(&file).unwrap();

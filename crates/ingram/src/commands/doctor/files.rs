@@ -43,6 +43,10 @@ pub(super) fn examine(settings: &Settings) -> Vec<Finding> {
     } else {
         fine(check, path)
     };
+    if settings.database_url.is_some() {
+        // The key alone is there, and written once.
+        return vec![folder];
+    }
     let size = fs::metadata(settings.database_path()).map_or(0, |database| database.len());
     let room = statvfs(&settings.data).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
     vec![folder, disk(&settings.data, room.ok(), size)]
@@ -59,10 +63,12 @@ pub(super) fn configuration(config: &Config) -> Finding {
         return fine(check, "it can be read");
     }
     let (path, secrets) = (path.display(), secrets.join(", "));
-    wrong(
-        check,
-        format!("{path} holds {secrets} and is open to others (mode {mode:03o}); run: chmod 600 {path}"),
-    )
+    let holds = format!("{path} holds {secrets} and is open to");
+    if mode & 0o007 != 0 {
+        wrong(check, format!("{holds} others (mode {mode:03o}); run: chmod o= {path}"))
+    } else {
+        note(check, format!("{holds} its group (mode {mode:03o})"))
+    }
 }
 
 /// Judges the room on the disk of the data folder, for a database of that size.

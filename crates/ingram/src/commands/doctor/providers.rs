@@ -54,11 +54,15 @@ fn judge(provider: Provider, Answer { status, date }: &Answer, now: Timestamp) -
     let (name, variable) = (provider.label(), key_variable(provider).unwrap_or_default());
     let mut findings = vec![match status {
         200..=299 => fine(check, format!("{name} can be reached and takes the key")),
-        // Gemini answers 400 to a key that is none.
-        401 | 403 => wrong(check, format!("{name} refuses the key ({status}); correct {variable}")),
-        400 if provider == Provider::Gemini => {
-            wrong(check, format!("{name} refuses the key ({status}); correct {variable}"))
+        401 => wrong(check, format!("{name} refuses the key ({status}); correct {variable}")),
+        // Keys may be restricted to calls, and Gemini says 400 of a key that is none and of a place that it does not serve.
+        403 => {
+            note(check, format!("{name} lets the key list no models ({status}); calls may work all the same"))
         }
+        400 if provider == Provider::Gemini => note(
+            check,
+            format!("{name} refuses the key, or this place ({status}); if calls fail, correct {variable}"),
+        ),
         _ => note(
             check,
             format!("{name} can be reached, and answers {status}: whether it takes the key is not known"),
@@ -75,7 +79,11 @@ async fn ask(provider: Provider, HostedKey { api_key, base_url }: &HostedKey) ->
     let base = base_url.as_deref().or_else(|| models::base_url(provider)).unwrap_or_default();
     let timeouts = Timeouts { connect: PATIENCE, idle: Some(PATIENCE), total: Some(PATIENCE) };
     let client = Egress::new()?.client(Policy::Any, timeouts)?;
-    let address = Url::parse(&format!("{}/models", base.trim_end_matches('/')))?;
+    let mut address = Url::parse(base)?;
+    // A query that the address has stays behind the path.
+    if let Ok(mut path) = address.path_segments_mut() {
+        path.pop_if_empty().push("models");
+    }
     let request = client.request(Method::GET, &address)?;
     let request = match provider {
         Provider::Anthropic => {
@@ -105,7 +113,7 @@ mod tests {
     /// Has a provider answer one request; returns what is found, and the request.
     async fn found(variables: (&str, &str), answer: &str) -> (Vec<Finding>, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}/v1/", listener.local_addr().unwrap());
+        let base = format!("http://{}/v1/?a=b", listener.local_addr().unwrap());
         let environment: Environment = [(variables.0, "hush"), (variables.1, &base)].into_iter().collect();
         let config = Config::load(&environment, &Overrides::default()).unwrap();
         let answering = async {
@@ -129,7 +137,7 @@ mod tests {
         ] {
             let (findings, request) = found((key, base), refusal).await;
             assert!(
-                request.starts_with("GET /v1/models HTTP/1.1") && request.to_lowercase().contains(header)
+                request.starts_with("GET /v1/models?a=b HTTP/1.1") && request.to_lowercase().contains(header)
             );
             let Verdict::Wrong(text) = &findings[0].verdict else { panic!("{}", findings[0]) };
             assert!(text.contains(&format!("refuses the key (401); correct {key}")), "{text}");
@@ -145,7 +153,10 @@ mod tests {
         assert!(matches!(findings.as_slice(), [Finding { verdict: Verdict::Fine(_), .. }]));
         let (findings, _) = found(openai, &answer.replace("08:49:37", "08:40:00")).await;
         assert!(matches!(&findings[1], Finding { check: "clock", verdict: Verdict::Wrong(_) }));
-        let (findings, _) = found(openai, "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n").await;
-        assert!(matches!(findings.as_slice(), [Finding { verdict: Verdict::Note(_), .. }]));
+        for status in ["503 Busy", "403 Forbidden"] {
+            let (findings, _) =
+                found(openai, &format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n")).await;
+            assert!(matches!(findings.as_slice(), [Finding { verdict: Verdict::Note(_), .. }]), "{status}");
+        }
     }
 }

@@ -125,7 +125,8 @@ pub(super) fn translate(error: &tokio_postgres::Error) -> DbError {
         "23503" => DbError::Reference,
         // Since PostgreSQL 15 nobody but its owner may make a table in a database.
         "42501" => DbError::Statement(format!(
-            "{code} {}; let the role of the database URL own the database: alter database NAME owner to ROLE",
+            "{code} {}; let the role of the database URL own the database (alter database NAME owner to ROLE) and the tables \
+             that are in it (reassign owned by OTHER to ROLE)",
             database.message()
         )),
         _ if ["08", "53", "57", "58", "40", "25"].iter().any(|class| code.starts_with(class)) => {
