@@ -32,7 +32,11 @@ pub(crate) async fn get(
     let Found { project, mut record, seal } = find(&app, &caller, &path, Permission::RunsRead).await?;
     if let Some(seal) = seal.filter(|_| record.status == Status::Running) {
         let said = said::so_far(&project, &record, &seal).await?;
-        record.result.get_or_insert_default().content = said;
+        let result = record.result.get_or_insert_default();
+        // Where frames are damaged, what the record has of the last rest may be more.
+        if said.len() > result.content.len() {
+            result.content = said;
+        }
     }
     Ok(Json(record.into()))
 }
