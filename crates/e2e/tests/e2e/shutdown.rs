@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use e2e::{Engine, Setup};
 use serde_json::json;
-use testkit::receiver::Receiver;
 use testkit::sse::text_of;
 use testkit::upstream::{Gate, Reply, Upstream};
 use tokio::time::timeout;
 
 use crate::erase::archives::{begun, noise};
+use crate::support::{TRIED, held_tool};
 
 const ENGINES: [Engine; 2] = [Engine::Sqlite, Engine::Postgres];
 
@@ -80,30 +80,20 @@ async fn a_call_under_a_key_that_does_not_end_in_time_is_broken_off_and_its_key_
     for engine in ENGINES {
         let configuration = "[engine]\nlease_ms = 400\ndrain_ms = 50\n";
         let mut server = Setup::on(engine).with_configuration(configuration).start().await;
-        let (receiver, gate) = (Receiver::start().await, Gate::hold());
-        receiver.through(&gate);
-        let tool = json!({
-            "description": "Refunds.",
-            "input_schema": {"type": "object"},
-            "execution": "webhook",
-            "url": receiver.url(),
-            "timeout_seconds": 600,
-        });
-        server.admin().put("/v1/tenant/tools/refund", &tool).await.expect(200);
-        let path = "/v1/tenant/tools/refund/test";
+        let (receiver, gate) = held_tool(&server).await;
         let client = server.admin().with_header("idempotency-key", "k");
         let stop = async {
             receiver.wait_for(1).await;
             server.terminate();
         };
         let body = json!({});
-        let (broken, ()) = futures::join!(client.post(path, &body), stop);
+        let (broken, ()) = futures::join!(client.post(TRIED, &body), stop);
         broken.expect_error(500, "internal_error");
         assert!(server.ended().await, "{}", server.log());
         gate.open();
         server.start_again().await;
         let client = server.admin().with_header("idempotency-key", "k");
-        let again = client.post(path, &body).await;
+        let again = client.post(TRIED, &body).await;
         assert_eq!(again.expect(200)["ok"], true);
         assert_eq!(receiver.received().len(), 2);
     }

@@ -5,6 +5,8 @@ use e2e::{Server, Smith};
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::http::{Answer, Client};
+use testkit::receiver::Receiver;
+use testkit::upstream::Gate;
 
 /// An id in its form that nothing has.
 pub(crate) const NOBODY: &str = "11111111111111111111zz";
@@ -300,4 +302,23 @@ pub(crate) async fn number(server: &Server, sql: &str) -> i64 {
         Some(database) => database.client().await.query_one(sql, &[]).await.unwrap().get(0),
         None => reader(server).query_row(sql, [], |row| row.get(0)).unwrap(),
     }
+}
+
+/// Where the tool of [`held_tool`] is tried out.
+pub(crate) const TRIED: &str = "/v1/tenant/tools/refund/test";
+
+/// Registers a webhook tool, `refund`, whose calls wait at a gate.
+pub(crate) async fn held_tool(server: &Server) -> (Receiver, Gate) {
+    let receiver = Receiver::start().await;
+    let gate = Gate::hold();
+    receiver.through(&gate);
+    let tool = json!({
+        "description": "Refunds.",
+        "input_schema": {"type": "object"},
+        "execution": "webhook",
+        "url": receiver.url(),
+        "timeout_seconds": 600,
+    });
+    server.admin().put("/v1/tenant/tools/refund", &tool).await.expect(200);
+    (receiver, gate)
 }

@@ -1,14 +1,13 @@
 //! Tools of a project's own: registered, tried out, and refused.
 
-use e2e::{Engine, Server, Setup, both};
+use e2e::{Engine, Setup, both};
 use insta::assert_json_snapshot;
 use ring::hmac;
 use serde_json::{Value, json};
 use testkit::http::Answer;
-use testkit::receiver::Receiver;
-use testkit::upstream::{Gate, Reply, Upstream};
+use testkit::upstream::{Reply, Upstream};
 
-use crate::support::{entries, pages, redacted};
+use crate::support::{TRIED, entries, held_tool, pages, redacted};
 
 const TOOLS: &str = "/v1/tenant/tools";
 const CANARY: &str = "canary-7f3a9b2e51";
@@ -216,25 +215,8 @@ async fn a_webhook_tool_is_tried_out_with_a_signed_call() {
     .await;
 }
 
-const TRIED: &str = "/v1/tenant/tools/refund/test";
-
 fn was_replayed(answer: &Answer) -> bool {
     answer.header("idempotency-replayed") == "true"
-}
-
-/// Registers a webhook tool whose calls wait at a gate.
-async fn held_tool(server: &Server) -> (Receiver, Gate) {
-    let receiver = Receiver::start().await;
-    let gate = Gate::hold();
-    receiver.through(&gate);
-    let tool = json!({
-        "description": "Refunds.",
-        "input_schema": {"type": "object"},
-        "execution": "webhook",
-        "url": receiver.url(),
-    });
-    server.admin().put("/v1/tenant/tools/refund", &tool).await.expect(200);
-    (receiver, gate)
 }
 
 #[tokio::test]
