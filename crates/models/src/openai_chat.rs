@@ -17,5 +17,10 @@ const OWN: &str = "openai_chat";
 /// Names the server. Servers of this kind do not know each other's fields, and some refuse what they do not know.
 pub(crate) fn server(credentials: &Credentials) -> String {
     let address = credentials.base_url.as_deref().and_then(|base| egress::Url::parse(base.trim()).ok());
-    address.and_then(|address| address.host_str().map(str::to_owned)).unwrap_or_default()
+    let named = address.map(|address| {
+        let host = address.host_str().unwrap_or_default();
+        let port = address.port_or_known_default().unwrap_or_default();
+        format!("{host}:{port}{}", address.path().trim_end_matches('/'))
+    });
+    named.unwrap_or_default()
 }

@@ -4,9 +4,17 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Generation(u32, u32);
 
+/// What the names of Claude models have in them.
+const NAMES: [&str; 4] = ["claude", "opus", "sonnet", "haiku"];
+/// Somebody else's model behind the same wire.
+const OTHER: Generation = Generation(u32::MAX, u32::MAX);
+
 impl Generation {
-    /// Reads the version. A name without one is taken for the newest.
+    /// Reads the version. A name without one is taken for the newest, and what is no Claude too, in what it knows.
     pub(crate) fn of(model: &str) -> Self {
+        if !NAMES.iter().any(|name| model.contains(name)) {
+            return OTHER;
+        }
         // A date is a number too, but a long one.
         let number = |part: &str| part.parse().ok().filter(|_| part.len() <= 2);
         let mut parts = model.split(['-', '.']).skip_while(|part| number(part).is_none());
@@ -37,10 +45,10 @@ impl Generation {
         self < Self(4, 6)
     }
 
-    /// Takes a `tool_choice` that leaves no choice; later ones always think first, and refuse the call. What has no version may
-    /// be somebody else's model behind the same wire, and those take it.
+    /// Takes a `tool_choice` that leaves no choice; later ones always think first, and refuse the call. Others than Claude
+    /// take it.
     pub(crate) fn takes_forced_calls(self) -> bool {
-        self < Self(5, 1) || self.0 == u32::MAX
+        self < Self(5, 1) || self == OTHER
     }
 
     /// Takes its thoughts back only behind the instructions and messages that it had them with.
@@ -66,7 +74,7 @@ impl Generation {
 
 #[cfg(test)]
 mod tests {
-    use super::Generation;
+    use super::{Generation, OTHER};
 
     #[test]
     fn the_version_is_read_from_the_name() {
@@ -82,5 +90,21 @@ mod tests {
         check("claude-fable-5-1", 5, 1);
         check("anthropic/claude-sonnet-4.5", 4, 5);
         check("claude-something-preview", u32::MAX, 0);
+        for other in ["MiniMax-M2.1", "glm-5.1", "kimi-k2.5", "deepseek-v3-2"] {
+            assert_eq!(Generation::of(other), OTHER, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_newest_claude_is_forced_to_nothing_and_others_are() {
+        for (model, takes) in [
+            ("claude-opus-5", true),
+            ("claude-fable-5-1", false),
+            ("claude-opus-5-5", false),
+            ("claude-something-preview", false),
+            ("glm-5.1", true),
+        ] {
+            assert_eq!(Generation::of(model).takes_forced_calls(), takes, "{model}");
+        }
     }
 }

@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn thoughts_go_back_to_the_server_that_had_them() {
         let mut call = samples::call("a", "now", "{}");
-        let own = json!({"reasoning_content": "Look at the clock.", "server": "api.deepseek.com"});
+        let own = json!({"reasoning_content": "Look at the clock.", "server": "api.deepseek.com:443/v1"});
         call.provider_data = Some(json!({ "openai_chat": own }));
         let turns = vec![
             samples::user("Hello"),
@@ -293,8 +293,12 @@ mod tests {
         assert_eq!(encoded[1], json!({"role": "assistant", "content": "Hello.", "reasoning_content": ""}));
         assert_eq!(encoded[3]["reasoning_content"], "Look at the clock.");
 
-        let elsewhere = messages(&request, "https://api.example.com/v1").to_string();
-        assert!(!elsewhere.contains("reasoning_content"), "others do not know the field: {elsewhere}");
+        for other in
+            ["https://api.example.com/v1", "http://api.deepseek.com:8000/v1", "https://api.deepseek.com/beta"]
+        {
+            let elsewhere = messages(&request, other).to_string();
+            assert!(!elsewhere.contains("reasoning_content"), "others do not know the field: {elsewhere}");
+        }
         request.turns[3] = Turn::ToolCall(samples::call("a", "now", "{}"));
         let unthinking = messages(&request, "https://api.deepseek.com/v1").to_string();
         assert!(!unthinking.contains("reasoning_content"), "{unthinking}");
