@@ -129,6 +129,11 @@ impl Engine {
         self.inner.closing.is_cancelled()
     }
 
+    /// Tells whether a shutdown has waited long enough, so that nothing may begin any more.
+    pub fn is_drained(&self) -> bool {
+        self.inner.drained.is_cancelled()
+    }
+
     /// Waits until a shutdown has waited long enough: what is under way must end now.
     pub async fn drained(&self) {
         self.inner.drained.cancelled().await;

@@ -11,7 +11,7 @@ use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
 use domain::ids::{Id as _, RunId, SmithId};
 use domain::principals::Principal;
-use domain::{Code, Problem};
+use domain::{Code, Problem, Timestamp};
 use engine::Engine;
 use futures::FutureExt as _;
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -185,12 +185,25 @@ impl Once {
     ) -> Result<Response, ApiError> {
         let server = self.store.server();
         let begun_at = self.store.ids().now();
-        if !server.begin(&key, begun_at).await? {
-            // Where the other request has come to nothing since then, this one would have to be sent again anyway.
-            return Ok(self.replay().await?.ok_or_else(at_work)?);
+        let begun = match server.begin(&key, begun_at).await {
+            Ok(false) => {
+                // Where the other request has come to nothing since then, this one would have to be sent again anyway.
+                return Ok(self.replay().await?.ok_or_else(at_work)?);
+            }
+            Ok(true) if engine.is_drained() => {
+                let message = "The server is shutting down. Retry shortly.";
+                Err(Problem::new(Code::ServiceOverloaded, message))
+            }
+            // Whether it was taken may not be known.
+            begun => begun.map_err(Problem::from),
+        };
+        if let Err(problem) = begun {
+            self.free(&key, begun_at).await;
+            return Err(problem.into());
         }
         let work = AssertUnwindSafe(timeout(LONGEST_WORK, work)).catch_unwind();
         let outcome = tokio::select! {
+            biased;
             worked = work => match worked {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(_)) => Err(broken_off()),
@@ -199,15 +212,23 @@ impl Once {
             },
             () = engine.drained() => Err(broken_off()),
         };
-        // What was done is done: a database that fails now must not make it look as if it had not been.
-        let noted = match &outcome {
-            Ok(answer) => self.keep(answer).await,
-            Err(_) => server.give_up(&key, begun_at).await,
-        };
-        if let Err(error) = noted {
-            tracing::error!(error = %error, "What came of a request could not be kept for its idempotency key.");
+        match &outcome {
+            Ok(answer) => {
+                // What was done is done: a database that fails now must not make it look as if it had not been.
+                if let Err(error) = self.keep(answer).await {
+                    tracing::error!(error = %error, "An answer could not be kept for its idempotency key.");
+                }
+            }
+            Err(_) => self.free(&key, begun_at).await,
         }
         Ok(outcome?.into_response())
+    }
+
+    /// Frees a key whose request came to nothing. Where that fails, time does it.
+    async fn free(&self, key: &IdempotencyKey, begun_at: Timestamp) {
+        if let Err(error) = self.store.server().give_up(key, begun_at).await {
+            tracing::error!(error = %error, "An idempotency key could not be freed.");
+        }
     }
 
     /// Keeps the answer to a request whose effect was stored without it, or that had none.
