@@ -180,11 +180,13 @@ fn a_setting_that_is_nothing_or_no_text_is_not_passed_over() {
     let folder = tempfile::tempdir().unwrap();
     let empty = ingram(folder.path(), "token create --admin").args(["--data", ""]).output().unwrap();
     assert!(String::from_utf8(empty.stderr).unwrap().contains("--data: expected a path, found nothing"));
-    let mut command = ingram(folder.path(), "token create --admin");
-    let output = command.env("INGRAM_DATA", std::ffi::OsStr::from_bytes(b"d\xff")).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let log = String::from_utf8(output.stderr).unwrap();
-    assert!(log.contains("INGRAM_DATA: expected a text in Unicode"), "{log}");
+    for variable in ["INGRAM_DATA", "IC_METRICS_TOKEN", "OPENAI_BASE_URL", "TAVILY_API_KEY"] {
+        let mut command = ingram(folder.path(), "token create --admin");
+        let output = command.env(variable, std::ffi::OsStr::from_bytes(b"d\xff")).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{variable}");
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert!(log.contains(&format!("{variable}: expected a text in Unicode")), "{log}");
+    }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is made in another place");
 }
 
