@@ -15,6 +15,7 @@ mod openai;
 mod openapi;
 mod options;
 mod router;
+mod stored;
 #[cfg(test)]
 mod testing;
 

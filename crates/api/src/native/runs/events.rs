@@ -82,7 +82,7 @@ pub(super) fn unreadable() -> Problem {
     Problem::new(Code::ResumeFailed, message)
 }
 
-/// Reads a seq that was seen.
+/// Reads the number of what was seen last of a stream: a frame, or an event of a response.
 pub(crate) fn position(name: &str, text: Option<&str>) -> Result<Option<u64>, Problem> {
     let Some(text) = text else { return Ok(None) };
     let is_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());

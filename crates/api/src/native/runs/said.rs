@@ -5,8 +5,7 @@ use domain::frames::Frame;
 use store::runs::RunRecord;
 use store::{ProjectStore, SmithSeal};
 
-/// How many blocks of frames are read at once.
-const BLOCKS: usize = 64;
+use crate::stored::each_frame;
 
 /// Reads the text of a run up to where its record stands: its deltas, without those of attempts that were cut.
 pub(super) async fn so_far(
@@ -15,19 +14,7 @@ pub(super) async fn so_far(
     seal: &SmithSeal,
 ) -> Result<String, Problem> {
     let mut said = Said::default();
-    let mut next = 0;
-    while next < record.next_seq {
-        let blocks = project.readable_frames(record.id, seal, next, BLOCKS).await?;
-        if blocks.is_empty() {
-            break;
-        }
-        for block in blocks {
-            for (seq, frame) in (block.from..).zip(&block.frames).filter(|(seq, _)| *seq >= next) {
-                said.take(seq, frame);
-            }
-            next = next.max(block.next);
-        }
-    }
+    each_frame(project, record, seal, |seq, frame| said.take(seq, frame)).await?;
     Ok(said.text)
 }
 

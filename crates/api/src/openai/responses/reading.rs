@@ -16,9 +16,7 @@ use super::projection::Projection;
 use crate::app::App;
 use crate::extract::{ActingSmith, Caller};
 use crate::openai::labels::Labels;
-
-/// How many commits are read from the database at once.
-const BLOCKS: usize = 64;
+use crate::stored::each_frame;
 
 /// A run that a path names.
 pub(super) struct Found {
@@ -72,24 +70,9 @@ pub(super) async fn folded(
     saved: &Saved,
     facts: &Facts,
 ) -> Result<Projection, Problem> {
-    let run = saved.record.id;
-    let end = saved.record.next_seq;
-    let mut projection = Projection::new(run, object::shell(&saved.record));
-    let mut next = 0;
-    while next < end {
-        let blocks = project.readable_frames(run, &saved.seal, next, BLOCKS).await?;
-        if blocks.is_empty() {
-            break;
-        }
-        for block in blocks {
-            for (seq, frame) in (block.from..).zip(&block.frames) {
-                if (next..end).contains(&seq) {
-                    projection.take(seq, frame, facts);
-                }
-            }
-            next = next.max(block.next);
-        }
-    }
+    let record = &saved.record;
+    let mut projection = Projection::new(record.id, object::shell(record));
+    each_frame(project, record, &saved.seal, |seq, frame| projection.take(seq, frame, facts)).await?;
     Ok(projection)
 }
 
